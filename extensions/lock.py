@@ -1,0 +1,64 @@
+"""Make or refresh ``uv.lock`` in the working directory: the one task of the template.
+
+Copier runs it with its own Python, after a copy (to bootstrap the lock) and after an update
+(because the framework may have moved). The lock is a help and not a condition: without uv, without
+network or with an index that refuses, the project is complete all the same, the exit code is 0,
+and one sentence says what to run. While there is no lock, the image build fails early with the
+same advice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+TIMEOUT_S = 300.0
+"""Longer than any resolution seen (a cold GPU lock takes seconds), shorter than one's patience."""
+
+
+def lock() -> str:
+    """Run ``uv lock`` in the working directory.
+
+    Returns:
+        What the user should know, as one sentence; empty if the lock is there and current.
+    """
+    uv = shutil.which("uv")
+    if uv is None:
+        return (
+            "uv.lock was not written, since uv is not on PATH: install uv "
+            "(https://docs.astral.sh/uv/getting-started/installation/) and run `uv lock` here."
+        )
+    # What the environment says of "newest" would be written into the lock, where the image, built
+    # without that environment, cannot follow (https://github.com/astral-sh/uv/issues/18775); the
+    # project has its own setting in pyproject.toml. VIRTUAL_ENV is Copier's, not the project's.
+    ignored = {"UV_EXCLUDE_NEWER", "VIRTUAL_ENV"}
+    environment = {name: value for name, value in os.environ.items() if name not in ignored}
+    try:
+        run = subprocess.run(
+            [uv, "lock", "--quiet"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"uv.lock was not written ({error}): run `uv lock` here."
+    if run.returncode == 0:
+        return ""
+    return f"uv.lock was not written: run `uv lock` here. uv said: {_reason(run.stderr)}"
+
+
+def _reason(stderr: str) -> str:
+    """What uv complained about, out of its error and the chain of causes below it, as one line."""
+    lines = [re.sub(r"^[\W_]*(error:|cause:)?\s*", "", line) for line in stderr.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("warning:", "hint:"))]
+    fetched = [line for line in lines if "fetch" in line.lower()]
+    return (fetched or lines or ["nothing"])[0]
+
+
+if __name__ == "__main__":
+    if message := lock():
+        print(message, file=sys.stderr)
