@@ -1,0 +1,58 @@
+"""Which projects the rendering tests make: every pair of choices at least once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from allpairspy import AllPairs
+
+CHOICES: dict[str, list] = {
+    "workload": ["train", "serve"],
+    "accelerator": ["cpu", "gpu"],
+    "framework": ["scikit-learn", "pytorch"],
+    "platform": ["docker", "ovh"],
+    "ci": ["github", "gitlab", "none"],
+    "python_version": ["3.11", "3.12", "3.13"],
+    "gpus": [["any"], ["H100"], ["V100", "A100"], ["L4", "RTX 4090"]],
+    "driver": ["580", "570.86.15", "610"],
+    "advanced": [False, True],
+    "gpu_base": ["auto", "nvidia", "slim"],
+    "apt_packages": ["", "libgl1 ffmpeg"],
+    "package_index": ["", "https://pypi.example.com/simple"],
+    "pytorch_index": ["", "https://pytorch.example.com/whl"],
+    "image_mirror": ["", "registry.example.com/proxy"],
+    "description": ["Forecasts demand", 'It\'s a "test" with a \\ and an é: # {{ braces }}'],
+}
+"""What is tried for each question. The order of the names is that of the form."""
+
+GPU_ONLY = {"gpus", "driver", "gpu_base"}
+ADVANCED_ONLY = {"gpu_base", "apt_packages", "package_index", "pytorch_index", "image_mirror"}
+
+
+def asked(name: str, answers: dict) -> bool:
+    """Would the form ask this question after these answers?"""
+    if name in GPU_ONLY and answers["accelerator"] == "cpu":
+        return False
+    if name in ADVANCED_ONLY and not answers["advanced"]:
+        return False
+    return not (name == "pytorch_index" and answers["framework"] != "pytorch")
+
+
+def _possible(values: list) -> bool:
+    """No contradiction so far? (allpairspy asks with the first few values of a set.)"""
+    answers = dict(zip(CHOICES, values, strict=False))
+    if (answers.get("accelerator"), answers.get("framework")) == ("gpu", "scikit-learn"):
+        return False
+    # The builds with kernels for Volta end with CUDA 12, and the nvidia/cuda images of CUDA 12 do
+    # not accept every driver: docs/compatibility.md.
+    forced = answers.get("gpu_base") == "nvidia" and answers.get("accelerator") == "gpu"
+    return not (forced and answers.get("driver") == "570.86.15")
+
+
+def pairwise() -> Iterator[tuple[str, dict]]:
+    """Yield a name and the answers of each project that has to be made."""
+    for number, values in enumerate(AllPairs(list(CHOICES.values()), filter_func=_possible)):
+        answers = dict(zip(CHOICES, values, strict=True))
+        kept = {name: value for name, value in answers.items() if asked(name, answers)}
+        words = (kept["framework"], kept["accelerator"], kept["workload"], kept["platform"])
+        yield f"{number:02d}-{'-'.join(words)}", kept

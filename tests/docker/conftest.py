@@ -1,0 +1,176 @@
+"""Fixtures of the Docker tests: a daemon, base images, a package index, generated projects.
+
+Where Docker is missing the tests say so and are skipped; with CI=true or DRYDOCK_REQUIRE_DOCKER=1
+they fail, because a CI run that skips them has not tested the image.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import engine as engines  # noqa: E402 the helpers lie beside this file
+import images  # noqa: E402
+import indexes  # noqa: E402
+import projects  # noqa: E402
+import standins  # noqa: E402
+from images import Image, TorchIndex, Trained  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test in this folder is marked `docker`."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("docker")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, so that this folder also runs alone."""
+    config.addinivalue_line("markers", "docker: builds and runs real images")
+
+
+def required() -> bool:
+    """Must Docker be there?"""
+    return os.environ.get("CI") == "true" or os.environ.get("DRYDOCK_REQUIRE_DOCKER") == "1"
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skip with the reason, or fail where Docker is required."""
+    if required():
+        pytest.fail(f"needed for this run: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def once(make: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Remember what `make` answered for a name, also how it failed: a build that fails takes as
+    long the second time.
+    """
+    made: dict[str, Any] = {}
+    failed: dict[str, BaseException] = {}
+
+    def get(name: str) -> Any:
+        if name in failed:
+            raise failed[name]
+        if name not in made:
+            try:
+                made[name] = make(name)
+            except (Exception, pytest.skip.Exception, pytest.fail.Exception) as error:
+                failed[name] = error
+                raise
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[engines.Engine]:
+    """A docker client that builds, with a daemon behind it."""
+    try:
+        with engines.engine() as engine:
+            yield engine
+    except engines.Unavailable as missing:
+        lacking(str(missing))
+
+
+@pytest.fixture(scope="session")
+def standin(docker: engines.Engine) -> standins.Standins:
+    """Make sure that a base image exists here: call it with the reference."""
+    return standins.Standins(docker)
+
+
+@pytest.fixture(scope="session")
+def pytorch_index() -> Iterator[TorchIndex]:
+    """The PyTorch index, or a stand-in with the wheel of torch in pip's find-links folders.
+
+    The stand-in's /cpu holds the CPU wheel as the real index does; its /cu126 and /cu130 hold the
+    very same wheel in place of a CUDA build of several gigabytes: enough to build a GPU image, not
+    to use a GPU.
+    """
+    try:
+        wheel = indexes.find_wheel("torch-2.13.0")
+    except indexes.Unavailable as missing:
+        original = "https://download.pytorch.org/whl"
+        try:
+            urllib.request.urlopen(f"{original}/cpu/torch/", timeout=20).close()
+        except OSError:
+            pytest.skip(f"{missing}, and {original} does not answer")
+        yield TorchIndex(None)
+        return
+    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126", "cu130")}, port=28126)
+    yield TorchIndex(index.url)
+    index.close()
+
+
+@pytest.fixture(scope="session")
+def project(
+    template: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str], Path]:
+    """Generate the project of a variant, once: call it with the name. Edit only copies of it."""
+
+    def make(name: str) -> Path:
+        answers = {"project_name": "digits", "image_name": "digits", **images.VARIANTS[name]}
+        if answers.get("framework") == "pytorch":
+            index = request.getfixturevalue("pytorch_index")
+            if answers.get("accelerator") == "gpu" and not index.url:
+                pytest.skip("a CUDA build of torch is too heavy: only with a stand-in wheel")
+            answers |= index.answers
+        folder = tmp_path_factory.mktemp(name) / "digits"
+        projects.generate(template, folder, lock=True, **answers)
+        assert (folder / "uv.lock").is_file(), "the template's task made no lock"
+        return folder
+
+    return once(make)
+
+
+@pytest.fixture(scope="session")
+def builder(docker: engines.Engine, standin: standins.Standins) -> Callable[..., engines.Build]:
+    """Build a project's image: base images first, then `docker build`. Keywords as Engine.build."""
+
+    def build(project: Path, name: str, **how) -> engines.Build:
+        try:
+            for reference in images.base_images(project):
+                standin(reference)
+        except engines.Unavailable as missing:
+            lacking(str(missing))
+        return docker.build(project, f"drydock-test-{os.getpid()}/{name}", **how)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def image(
+    docker: engines.Engine, project: Callable[[str], Path], builder: Callable[..., engines.Build]
+) -> Callable[[str], Image]:
+    """The image of a variant, built once: call it with the name."""
+
+    def make(name: str) -> Image:
+        build = builder(project(name), name)
+        return Image(name, project(name), build, docker.image(build.tag)["Config"])
+
+    return once(make)
+
+
+@pytest.fixture(scope="session")
+def trained(
+    docker: engines.Engine,
+    image: Callable[[str], Image],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Trained]:
+    """Train with the image of a variant and its default settings, once, as strictly as can be."""
+
+    def make(name: str) -> Trained:
+        outputs = images.open_folder(tmp_path_factory.mktemp(name) / "outputs")
+        one = image(name)
+        ran = docker.run(one.tag, **one.strict(outputs))
+        return Trained(images.metrics(ran.stdout), outputs)
+
+    return once(make)

@@ -1,0 +1,166 @@
+"""What an edit rebuilds, read off BuildKit's own progress output."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import images
+import indexes
+import pytest
+from engine import Build, BuildFailed, Engine, Step, parse_progress
+
+
+def installs(build: Build) -> tuple[Step, Step]:
+    """The two install steps of the final image: the framework's and the rest's."""
+    found = [s for s in build.stage_steps() if re.search(r"\buv (pip install|sync)\b", s.name)]
+    assert len(found) == 2, [step.name for step in build.stage_steps()]
+    framework, rest = found
+    return framework, rest
+
+
+def code(build: Build) -> Step:
+    """The step that brings the modules under src/ into the image."""
+    return build.step("COPY src")
+
+
+@pytest.fixture
+def edited(image: Callable, tmp_path: Path) -> Path:
+    """A copy of the scikit-learn project whose image has just been built."""
+    return images.copy(image("sklearn-train").project, tmp_path)
+
+
+def test_a_build_right_after_a_build_is_cached_to_the_last_step(
+    edited: Path, builder: Callable
+) -> None:
+    again = builder(edited, "again")
+    assert [step.name for step in again.stage_steps() if not step.cached] == []
+
+
+def test_an_edit_of_main_py_installs_nothing_again(
+    edited: Path, builder: Callable, docker: Engine, image: Callable
+) -> None:
+    with (edited / "main.py").open("a") as main:
+        main.write(f"\n# edited {uuid.uuid4()}\n")
+    after = builder(edited, "edit-main")
+    assert [step.cached for step in installs(after)] == [True, True]
+    assert after.step("COPY *.py").ran, "the edit did not reach the image"
+    before = docker.layers(image("sklearn-train").tag)
+    now = docker.layers(after.tag)
+    new = [layer for layer in now if layer.digest not in {one.digest for one in before}]
+    assert new, "the edit did not reach the image"
+    assert sum(layer.size for layer in new) < 1_000_000, new
+
+
+def test_a_new_project_version_installs_nothing_again(edited: Path, builder: Callable) -> None:
+    # A version that no other run has built: the lock stage must run for this to mean anything.
+    version = f"0.2.{uuid.uuid4().int % 10**9}"
+    images.replace(edited / "pyproject.toml", 'version = "0.1.0"', f'version = "{version}"')
+    images.uv(edited, "lock")
+    after = builder(edited, "edit-version")
+    assert any(step.ran and "uv export" in step.name for step in after.steps)
+    assert [step.cached for step in installs(after)] == [True, True]
+
+
+def test_a_new_dev_dependency_installs_nothing_again(edited: Path, builder: Callable) -> None:
+    lock = (edited / "uv.lock").read_text()
+    assert 'name = "humanize"' not in lock
+    images.uv(edited, "add", "--dev", "--no-sync", "humanize")
+    assert 'name = "humanize"' in (edited / "uv.lock").read_text()
+    with (edited / "pyproject.toml").open("a") as pyproject:
+        pyproject.write(f"\n# {uuid.uuid4()}\n")
+    after = builder(edited, "edit-dev")
+    assert any(step.ran and "uv export" in step.name for step in after.steps)
+    assert [step.cached for step in installs(after)] == [True, True]
+
+
+def test_a_new_dependency_leaves_the_framework_layer_alone(
+    edited: Path, builder: Callable, docker: Engine, tmp_path: Path
+) -> None:
+    # A package made for this run: of one from PyPI, the layer could be left from another run.
+    text = str(uuid.uuid4())
+    wheel = indexes.make_wheel(tmp_path, "drydock_probe", "1.0", text)
+    index = indexes.Index({"simple": [wheel]})
+    url = f"{index.url}/simple/drydock-probe/{wheel.name}"
+    images.uv(edited, "add", "--no-sync", f"drydock-probe @ {url}")
+
+    after = builder(edited, "edit-dependency")
+
+    index.close()
+    framework, rest = installs(after)
+    assert framework.cached
+    assert rest.ran
+    script = "import drydock_probe; print(drydock_probe.TEXT)"
+    assert docker.run(after.tag, "-c", script, entrypoint="python").stdout == f"{text}\n"
+
+
+def test_a_second_project_with_the_same_framework_builds_on_its_layer(
+    image: Callable, docker: Engine
+) -> None:
+    first, second = docker.layers(image("sklearn-train").tag), image("sklearn-serve")
+    framework, _ = installs(second.build)
+    assert framework.cached
+    shared = {layer.digest for layer in first} & {x.digest for x in docker.layers(second.tag)}
+    assert any("framework" in layer.created_by for layer in first if layer.digest in shared)
+
+
+def test_without_a_lock_the_build_fails_early_and_says_to_run_uv_lock(
+    edited: Path, builder: Callable
+) -> None:
+    (edited / "uv.lock").unlink()
+    with pytest.raises(BuildFailed) as failure:
+        builder(edited, "no-lock")
+    assert _installed(failure.value) == []
+    assert re.search(r"no uv\.lock.*\buv lock\b", _said(failure.value))
+
+
+def test_with_a_stale_lock_the_build_fails_early_and_says_to_run_uv_lock(
+    edited: Path, builder: Callable
+) -> None:
+    pyproject = edited / "pyproject.toml"
+    images.replace(pyproject, "dependencies = [\n", 'dependencies = [\n    "humanize",\n')
+    with pytest.raises(BuildFailed) as failure:
+        builder(edited, "stale-lock")
+    assert _installed(failure.value) == []
+    assert re.search(r"uv\.lock does not fit.*\buv lock\b", _said(failure.value))
+
+
+def _said(failure: BuildFailed) -> str:
+    """What the failed step printed, without the text of the step, which BuildKit repeats."""
+    return "\n".join(line for step in failure.steps if step.failed for line in step.lines)
+
+
+def _installed(failure: BuildFailed) -> list[str]:
+    return [s.name for s in failure.steps if s.ran and "uv pip install" in s.name]
+
+
+def test_the_progress_of_either_builder_is_read_alike() -> None:
+    old = """#5 [lock 2/3] WORKDIR /lock
+#5 sha256:8a1d
+#5 CACHED
+
+#7 [stage-3 1/6] RUN uv sync
+#7 sha256:77aa
+#7 0.412 Installed 3 packages
+
+#8 [internal] load build context
+#7 1.250 done
+#7 DONE 1.3s
+
+#9 [stage-3 2/6] RUN false
+#9 ERROR: executor failed running
+------
+ > [stage-3 2/6] RUN false:
+"""
+    new = old.replace("#5 sha256:8a1d\n", "").replace("#7 sha256:77aa\n", "")
+    for log in (old, f"WARNING: no such thing\n{new}"):
+        lock, install, context, failed = parse_progress(log)
+        assert lock == Step(5, "[lock 2/3] WORKDIR /lock", cached=True)
+        assert not lock.ran
+        lines = ["Installed 3 packages", "done"]
+        assert install == Step(7, "[stage-3 1/6] RUN uv sync", seconds=1.3, lines=lines)
+        assert install.ran
+        assert context == Step(8, "[internal] load build context")
+        assert failed == Step(9, "[stage-3 2/6] RUN false", failed=True)

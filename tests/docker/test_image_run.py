@@ -1,0 +1,177 @@
+"""The images at work: no network, a read-only root, a user that they do not know, real stops."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from engine import Container, Engine
+from images import Image, metrics, open_folder
+
+TRAINING = ["sklearn-train", "torch-train"]
+# The first of scikit-learn's digits, a zero, row by row.
+ZERO = [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0]
+ZERO += [0, 8, 8, 0, 0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0]
+ZERO += [0, 0, 6, 13, 10, 0, 0, 0]
+
+
+def ask(container: Container, path: str, body: object = None, port: int = 8080) -> tuple[int, dict]:
+    """An HTTP request from inside the container, which has no network but its loopback."""
+    script = """
+import json, sys, urllib.error, urllib.request
+url, body = sys.argv[1], sys.argv[2].encode() or None
+request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+try:
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        print(answer.status, answer.read().decode())
+except urllib.error.HTTPError as answer:
+    print(answer.code, answer.read().decode())
+except OSError as error:
+    print(0, json.dumps(str(error)))
+"""
+    url = f"http://127.0.0.1:{port}{path}"
+    sent = json.dumps(body) if body is not None else ""
+    status, text = container.exec("python", "-c", script, url, sent).split(" ", 1)
+    return int(status), json.loads(text) if text.strip() else {}
+
+
+def until_ready(container: Container, path: str = "/readyz") -> None:
+    """Wait until the server can predict."""
+    for _ in range(300):
+        assert container.state["Running"], container.logs()
+        if ask(container, path)[0] == 200:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"not ready after a minute:\n{container.logs()}")
+
+
+@pytest.mark.parametrize("name", [*TRAINING, "torch-gpu"])
+def test_training_reaches_its_accuracy_offline_read_only_and_as_a_foreign_user(
+    name: str, trained: Callable
+) -> None:
+    run = trained(name)
+    assert run.metrics[-1]["test_accuracy"] > 0.94
+    assert len(list((run.outputs / "checkpoints").iterdir())) > 0
+
+
+@pytest.mark.parametrize("name", [*TRAINING, "torch-gpu"])
+def test_training_needs_nothing_writable_but_temporary_file_systems(
+    name: str, image: Callable, docker: Engine
+) -> None:
+    one = image(name)
+    ran = docker.run(one.tag, "--epochs", "1", **one.strict())
+    assert 0 < metrics(ran.stdout)[-1]["test_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("server", "trainer"), [("sklearn-serve", "sklearn-train"), ("torch-serve", "torch-train")]
+)
+def test_the_server_predicts_with_the_model_that_the_training_image_made(
+    server: str, trainer: str, image: Callable, trained: Callable, docker: Engine
+) -> None:
+    one = image(server)
+    container = docker.start_container(one.tag, **one.strict(trained(trainer).outputs))
+    until_ready(container)
+    status, answer = ask(container, "/predict", {"instances": [ZERO]})
+    assert status == 200
+    [prediction] = answer["predictions"]
+    assert prediction["label"] == 0
+    assert sum(prediction["probabilities"]) == pytest.approx(1, abs=1e-3)
+    assert ask(container, "/predict", {"instances": [[1, 2]]})[0] == 422
+
+    code, seconds = container.stop(grace=10)
+    assert code in (0, 143), container.logs()
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_stopped_run_leaves_a_whole_checkpoint_that_another_container_resumes(
+    name: str, image: Callable, docker: Engine, tmp_path: Path
+) -> None:
+    one: Image = image(name)
+    outputs = open_folder(tmp_path / "outputs")
+    first = docker.start_container(one.tag, "--epochs", "100000", **one.strict(outputs))
+    first.wait_for('"epoch": 2')
+
+    code, seconds = first.stop(grace=10)
+
+    assert code in (0, 143), first.logs()
+    assert seconds < 10
+    seen = metrics(first.logs())[-1]["epoch"]
+    last = sorted((outputs / "checkpoints").iterdir())[-1]
+    with zipfile.ZipFile(last) as archive:
+        assert archive.testzip() is None
+    assert not list((outputs / "checkpoints").glob(".*")), "an unfinished file was left"
+
+    again = docker.run(one.tag, "--epochs", str(seen + 2), **one.strict(outputs))
+    assert last.name in again.stderr
+    epochs = [line["epoch"] for line in metrics(again.stdout) if "epoch" in line]
+    assert epochs == [seen + 1, seen + 2]
+
+
+def test_the_health_check_of_the_server_passes_and_is_pythons_own(
+    image: Callable, trained: Callable, docker: Engine
+) -> None:
+    one = image("sklearn-serve")
+    assert one.config["Healthcheck"]["Test"][:2] == ["CMD", "python"]
+    container = docker.start_container(
+        one.tag, extra=["--health-interval=1s"], **one.strict(trained("sklearn-train").outputs)
+    )
+    until_ready(container)
+    end = time.monotonic() + 30
+    while container.state["Health"]["Status"] == "starting" and time.monotonic() < end:
+        time.sleep(0.3)
+    assert container.state["Health"]["Status"] == "healthy", container.state["Health"]
+    container.remove()
+
+
+def test_a_random_user_in_group_0_writes_to_home_and_outputs_without_a_mount(
+    image: Callable, docker: Engine
+) -> None:
+    one = image("sklearn-train")
+    script = f"""
+import os, pathlib
+assert os.getuid() == 1000730000
+pathlib.Path.home().joinpath("note").write_text("x")
+pathlib.Path({one.outputs!r}).joinpath("note").write_text("x")
+try:
+    pathlib.Path("main.py").write_text("x")
+except PermissionError:
+    print("the code is safe")
+"""
+    told = docker.run(one.tag, "-c", script, entrypoint="python", user="1000730000:0")
+    assert told.stdout == "the code is safe\n"
+
+
+def test_on_ovh_the_user_42420_has_a_writable_home_in_workspace(
+    image: Callable, docker: Engine
+) -> None:
+    one = image("sklearn-ovh")
+    assert (one.home, one.workdir) == ("/workspace", "/workspace")
+    script = """
+import os, pathlib
+assert (os.getuid(), os.getgid()) == (42420, 42420)
+assert os.environ["HOME"] == "/workspace"
+pathlib.Path.home().joinpath("note").write_text("x")
+print(pathlib.Path.home())
+"""
+    told = docker.run(one.tag, "-c", script, entrypoint="python", user="42420:42420")
+    assert told.stdout == "/workspace\n"
+    ran = docker.run(one.tag, "--epochs", "2", user="42420:42420")
+    assert 0 < metrics(ran.stdout)[-1]["test_accuracy"] <= 1
+
+
+def test_the_image_names_a_numeric_user_that_is_not_root(image: Callable) -> None:
+    for name in (*TRAINING, "sklearn-serve", "torch-gpu", "sklearn-ovh"):
+        assert re.fullmatch(r"[1-9]\d*:\d+", image(name).config["User"]), name
+
+
+def test_a_gpu_image_asks_the_container_runtime_for_every_gpu(image: Callable) -> None:
+    environment = image("torch-gpu").environment
+    assert environment["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert {"compute", "utility"} <= set(environment["NVIDIA_DRIVER_CAPABILITIES"].split(","))

@@ -1,0 +1,189 @@
+"""Every file of every kind of project, before anything is installed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import projects
+import pytest
+import yaml
+from answer_sets import CHOICES, pairwise
+
+Rendered = dict[str, tuple[dict, Path]]
+
+
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """A project for each answer set that covers every pair of choices: (answers, folder)."""
+    top = tmp_path_factory.mktemp("rendered")
+    return {
+        name: (answers, projects.generate(template, top / name, project_name="demo", **answers))
+        for name, answers in pairwise()
+    }
+
+
+def folders(rendered: Rendered) -> list[Path]:
+    return [folder for _, folder in rendered.values()]
+
+
+def found(rendered: Rendered, pattern: str) -> list[Path]:
+    """Files of that name in all projects; a check of none would be no check."""
+    paths = [path for folder in folders(rendered) for path in folder.glob(pattern)]
+    assert paths, f"no project has {pattern}"
+    return paths
+
+
+def test_every_choice_of_the_form_is_rendered_at_least_once(rendered: Rendered) -> None:
+    for name, details in projects.form().items():
+        choices = details.get("choices")
+        if isinstance(choices, dict):
+            used = {answers.get(name) for answers, _ in rendered.values()}
+            assert set(choices.values()) <= used, name
+    assert {len(answers["gpus"]) for answers, _ in rendered.values() if "gpus" in answers} == {1, 2}
+
+
+def test_every_name_that_is_answered_is_a_question() -> None:
+    assert CHOICES.keys() <= projects.questions()
+
+
+def test_nothing_of_the_templates_language_is_left(rendered: Rendered) -> None:
+    for folder in folders(rendered):
+        for name, text in projects.files(folder).items():
+            if name in {"README.md", "pyproject.toml", ".copier-answers.yml"}:
+                text = text.replace("{{ braces }}", "")
+            text = re.sub(r"\$\{\{.*?\}\}", "", text)
+            assert not re.search(r"\{\{|\{%|\{#", text), f"{folder.name}/{name}"
+
+
+def test_no_line_ends_in_blanks_and_no_file_has_blank_runs(rendered: Rendered) -> None:
+    for folder in folders(rendered):
+        for name, text in projects.files(folder).items():
+            where = f"{folder.name}/{name}"
+            assert text == "" or (text.endswith("\n") and not text.endswith("\n\n")), where
+            assert not re.search(r"[ \t]+\n", text), where
+            assert not re.search(r"\n{4,}" if name.endswith(".py") else r"\n{3,}", text), where
+            assert not text.startswith("\n"), where
+
+
+def test_ruff_finds_nothing_to_change(rendered: Rendered) -> None:
+    for folder in folders(rendered):
+        projects.run(projects.tool("ruff"), "format", "--diff", "--no-cache", ".", cwd=folder)
+        projects.run(projects.tool("ruff"), "check", "--no-cache", ".", cwd=folder)
+
+
+def test_pyproject_is_valid_and_holds_the_answers(rendered: Rendered) -> None:
+    paths = found(rendered, "pyproject.toml")
+    projects.run(projects.tool("validate-pyproject"), *paths, cwd=paths[0].parent)
+    for answers, folder in rendered.values():
+        content = tomllib.loads((folder / "pyproject.toml").read_text())
+        assert content["project"]["description"] == answers["description"]
+        groups = content["dependency-groups"]
+        assert ("gpu" in groups) == (answers["accelerator"] == "gpu")
+        assert ("conflicts" in content["tool"]["uv"]) == (answers["accelerator"] == "gpu")
+
+
+def test_hadolint_accepts_every_dockerfile(rendered: Rendered) -> None:
+    paths = found(rendered, "Dockerfile")
+    projects.run(projects.tool("hadolint"), *paths, cwd=paths[0].parent)
+
+
+def test_no_two_steps_of_a_dockerfile_run_into_each_other(rendered: Rendered) -> None:
+    """A continued line is followed by an indented one: a lost backslash would be a new step."""
+    words = "ARG|FROM|RUN|WORKDIR|COPY|ENV|USER|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT"
+    for path in found(rendered, "Dockerfile"):
+        continued = False
+        for line in path.read_text().splitlines():
+            if continued:
+                assert line.startswith("    "), f"{path}: {line}"
+            else:
+                assert re.match(rf"({words}) |#|$", line), f"{path}: {line}"
+            continued = line.endswith("\\")
+
+
+def test_workflows_fit_their_schema_and_zizmor_has_no_objection(rendered: Rendered) -> None:
+    workflows = found(rendered, ".github/workflows/*.yml")
+    check = projects.tool("check-jsonschema")
+    cwd = workflows[0].parent
+    projects.run(check, "--builtin-schema", "vendor.github-workflows", *workflows, cwd=cwd)
+    projects.run(projects.tool("zizmor"), "--offline", "--no-progress", *workflows, cwd=cwd)
+    pipelines = found(rendered, ".gitlab-ci.yml")
+    schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
+    projects.run(check, *schema, *pipelines, cwd=cwd)
+
+
+def test_yamllint_and_shellcheck_accept_every_file(rendered: Rendered) -> None:
+    documents = [
+        *found(rendered, ".github/workflows/*.yml"),
+        *found(rendered, ".gitlab-ci.yml"),
+        *found(rendered, ".pre-commit-config.yaml"),
+    ]
+    config = ("--strict", "--config-file", projects.ROOT / ".yamllint.yaml")
+    projects.run(projects.tool("yamllint"), *config, *documents, cwd=documents[0].parent)
+    scripts = found(rendered, "scripts/*.sh")
+    projects.run(projects.tool("shellcheck"), *scripts, cwd=scripts[0].parent)
+
+
+def test_only_the_chosen_ci_is_there(rendered: Rendered) -> None:
+    for answers, folder in rendered.values():
+        assert (folder / ".github").exists() == (answers["ci"] == "github")
+        assert (folder / ".gitlab-ci.yml").exists() == (answers["ci"] == "gitlab")
+
+
+def test_python_is_the_same_everywhere(rendered: Rendered) -> None:
+    for answers, folder in rendered.values():
+        version = answers["python_version"]
+        assert (folder / ".python-version").read_text() == f"{version}\n"
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        assert project["requires-python"] == f"=={version}.*"
+        dockerfile = (folder / "Dockerfile").read_text()
+        assert f"--python {version} " in dockerfile
+        base = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile, re.MULTILINE)[1]
+        assert f"python:{version}-" in base or f"uv python install {version}" in dockerfile
+
+
+def test_base_images_come_from_the_mirror_where_one_is_named(rendered: Rendered) -> None:
+    for answers, folder in rendered.values():
+        dockerfile = (folder / "Dockerfile").read_text()
+        images = re.findall(r"^(?:ARG BASE_IMAGE=|FROM )([\w.-]+[/:]\S+)", dockerfile, re.MULTILINE)
+        assert len(images) == 2
+        if mirror := answers.get("image_mirror"):
+            assert all(image.startswith(f"{mirror}/") for image in images)
+
+
+def test_a_tag_or_a_version_stands_in_no_template_file() -> None:
+    """They belong to the catalogue, once: a file of the template may only name a variable."""
+    pinned = re.compile(r"(python|cuda|uv|docker):\d|[\w\]]==\d|\d+\.\d+\.\d+|@[0-9a-f]{40}")
+    allowed = {'version = "0.1.0"', "0.0.0.0", "127.0.0.1"}
+    for path in sorted((projects.ROOT / "template").rglob("*")):
+        if path.is_file():
+            text = path.read_text()
+            for line in text.splitlines():
+                for harmless in allowed:
+                    line = line.replace(harmless, "")
+                assert not pinned.search(line), f"{path.name}: {line}"
+
+
+def test_answers_are_kept_and_computed_values_are_not(rendered: Rendered) -> None:
+    for answers, folder in rendered.values():
+        stored = yaml.safe_load((folder / ".copier-answers.yml").read_text())
+        assert {name: stored[name] for name in answers} == answers
+        assert {name for name in stored if not name.startswith("_")} <= projects.questions()
+
+
+def test_no_path_of_the_template_is_refused_by_windows() -> None:
+    for path in (projects.ROOT / "template").rglob("*"):
+        assert not set('<>:"|?*\\') & set(path.name), path
+        assert not path.name.endswith((" ", ".")), path
+
+
+def test_the_description_of_a_project_may_hold_any_character(rendered: Rendered) -> None:
+    awkward = CHOICES["description"][1]
+    readmes = [
+        folder / "README.md"
+        for answers, folder in rendered.values()
+        if answers["description"] == awkward
+    ]
+    assert readmes
+    assert all(awkward in readme.read_text() for readme in readmes)
