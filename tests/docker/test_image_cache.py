@@ -15,9 +15,8 @@ from engine import Build, BuildFailed, Engine, Step, parse_progress
 
 def installs(build: Build) -> tuple[Step, Step]:
     """The two install steps of the final image: the framework's and the rest's."""
-    found = [s for s in build.stage_steps() if re.search(r"\buv (pip install|sync)\b", s.name)]
-    assert len(found) == 2, [step.name for step in build.stage_steps()]
-    framework, rest = found
+    framework = build.step("/mnt/pylock.framework.toml")
+    rest = build.step("/mnt/pylock.image.toml")
     return framework, rest
 
 

@@ -34,4 +34,4 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        sys.exit(f"{folder} cannot be written to ({error.strerror}): mount a writable folder there.")
+        sys.exit(f"{folder} is not writable ({error.strerror}): mount a writable folder there.")

@@ -1,0 +1,71 @@
+"""A dependency that the index has only as source: compiled, and without a compiler in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import images
+import projects
+import pytest
+from engine import Build, Engine
+
+SOURCE_ONLY = "annoy"  # C++ and no wheel at all, for years: https://pypi.org/project/annoy/#files
+
+
+@pytest.fixture(scope="module")
+def compiled(
+    image: Callable, builder: Callable, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Build]:
+    """A project with that dependency, and its image."""
+    project = images.copy(image("sklearn-train").project, tmp_path_factory.mktemp("compiled"))
+    projects.run("uv", "add", "--quiet", SOURCE_ONLY, cwd=project)
+    return project, builder(project, "compiled")
+
+
+def test_it_is_compiled_and_imported(docker: Engine, compiled: tuple[Path, Build]) -> None:
+    _, build = compiled
+    code = f"import {SOURCE_ONLY} as a; i = a.AnnoyIndex(2, 'angular'); print(i.get_n_items())"
+    ran = docker.run(build.tag, "-c", code, entrypoint="python", network="none", user="42420")
+    assert ran.stdout.strip() == "0"
+
+
+def test_no_compiler_is_in_the_image(docker: Engine, compiled: tuple[Path, Build]) -> None:
+    _, build = compiled
+    paths = map(Path, docker.image_files(build.tag))
+    programs = {path.name for path in paths if path.parent.name in {"bin", "sbin"}}
+    assert "python3" in programs
+    assert not programs & {"gcc", "cc", "g++", "ld", "as", "make"}
+
+
+def test_its_bytecode_is_compiled_too(docker: Engine, compiled: tuple[Path, Build]) -> None:
+    _, build = compiled
+    files = [
+        name for name in docker.image_files(build.tag) if f"site-packages/{SOURCE_ONLY}/" in name
+    ]
+    assert [name for name in files if name.endswith(".py")]
+    assert [name for name in files if name.endswith(".pyc")]
+
+
+def test_another_dependency_does_not_compile_it_again(
+    compiled: tuple[Path, Build], builder: Callable, tmp_path: Path
+) -> None:
+    project = images.copy(compiled[0], tmp_path)
+    projects.run("uv", "add", "--quiet", "iniconfig", cwd=project)
+    again = builder(project, "compiled-more")
+    assert again.step("[compiled").cached
+    assert again.step("/mnt/pylock.framework.toml").cached
+    assert again.step("/mnt/pylock.image.toml").ran
+
+
+def test_a_build_without_any_cache_compiles_it_all_the_same(
+    compiled: tuple[Path, Build], builder: Callable
+) -> None:
+    """A CI runner starts with neither layers nor cache mounts; --no-cache takes the layers away."""
+    build = builder(compiled[0], "compiled-cold", no_cache=True)
+    assert build.step("[compiled").ran
+
+
+def test_a_project_without_such_a_dependency_installs_no_compiler(image: Callable) -> None:
+    step = image("sklearn-train").build.step("[compiled")
+    assert not [line for line in step.lines if "build-essential" in line]
