@@ -10,6 +10,7 @@ from pathlib import Path
 
 import projects
 import pytest
+import yaml
 
 RELEASES = json.loads((Path(__file__).parent / "releases.json").read_text())
 OLD, NEW = "v0.0.1", "v1000.0.0"
@@ -181,6 +182,34 @@ def test_an_update_can_change_an_answer(versions: Path, tmp_path: Path) -> None:
     assert (project / ".gitlab-ci.yml").exists()
     assert not (project / ".github").exists()
     assert "USER 42420:42420" in (project / "Dockerfile").read_text()
+
+
+def test_the_update_workflow_opens_a_pull_request_with_the_new_version(
+    versions: Path, tmp_path: Path, network: None
+) -> None:
+    """The script of the generated workflow, run as it stands. Only GitHub's `gh` is a stand-in."""
+    project = copy(versions, tmp_path / "demo", OLD, lock=False)
+    workflow = yaml.safe_load((project / ".github/workflows/template-update.yml").read_text())
+    script = workflow["jobs"]["update"]["steps"][-1]["run"]
+    origin = tmp_path / "origin.git"
+    projects.git("clone", "--quiet", "--bare", project, origin, cwd=tmp_path)
+    projects.git("remote", "add", "origin", origin, cwd=project)
+    called = tmp_path / "called.txt"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gh").write_text(f'#!/bin/sh\necho "$*" >>"{called}"\n')
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GIT_CONFIG_GLOBAL": os.devnull}
+
+    projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
+
+    dockerfile = projects.git("show", "template-update:Dockerfile", cwd=origin)
+    assert f"uv:{pin('uv')}" in dockerfile
+    assert "pr create --head template-update --fill" in called.read_text().splitlines()
+
+    called.unlink()
+    again = projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
+    assert "Nothing new." in again.stdout
+    assert not called.exists(), "an up-to-date project opens no pull request"
 
 
 @pytest.mark.parametrize("release", RELEASES)

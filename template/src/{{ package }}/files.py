@@ -16,7 +16,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     A process that is killed meanwhile leaves what was at `path` before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".unfinished-{path.name}")
     try:
         with unfinished.open("wb") as file:
             yield file
