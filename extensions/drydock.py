@@ -191,9 +191,19 @@ class Catalogue:
         )
 
     @cached_property
+    def builders(self) -> tuple[Image, ...]:
+        """The images that have nvcc."""
+        return tuple(image for image in self.images if "devel" in (image.flavour or ""))
+
+    @cached_property
     def pythons(self) -> tuple[str, ...]:
         """Python versions, newest first."""
         return tuple(sorted(self.python_end, key=version, reverse=True))
+
+    @cached_property
+    def imaged_pythons(self) -> frozenset[str]:
+        """Python versions that have a plain image."""
+        return frozenset(image.python for image in self.images if image.python)
 
     @cached_property
     def common_python(self) -> str:
@@ -524,6 +534,12 @@ def python_has_wheel(catalogue: Catalogue, request: Request, wheel: Wheel, pytho
 
 
 @constraint("python")
+def python_has_image(catalogue: Catalogue, request: Request, wheel: Wheel, python: str) -> bool:
+    """The Python must have a plain image, because CI tests the project in one."""
+    return python in catalogue.imaged_pythons
+
+
+@constraint("python")
 def python_is_supported(catalogue: Catalogue, request: Request, wheel: Wheel, python: str) -> bool:
     """A Python past its end of life is never chosen."""
     return is_supported(catalogue.python_end[python], request.today)
@@ -558,14 +574,21 @@ def driver_starts_image(catalogue: Catalogue, request: Request, image: Image) ->
     its NVIDIA_REQUIRE_CUDA lists for the GPU's brand.
     """
     driver = request.driver_version
-    if driver is None or image.min_cuda is None:
+    if driver is None or image.min_cuda is None or driver_supports(catalogue, driver, image):
         return True
-    if catalogue.driver_cuda(driver) >= version(image.min_cuda):
-        return True
-    # Of a GPU that is not named nothing is known, so the stricter rule holds.
+    # Nothing is known of a GPU that is not named, so the stricter rule holds.
     brands = {gpu.brand for gpu in named_gpus(catalogue, request)}
     geforce = "geforce" in brands or "any" in request.gpus
     return driver[0] in image.driver_branches and (image.geforce or not geforce)
+
+
+def driver_supports(catalogue: Catalogue, driver: Version, image: Image) -> bool:
+    """Tell whether a driver, and so every newer one, supports the CUDA of an image.
+
+    A branch that NVIDIA_REQUIRE_CUDA lists says nothing of the next branch, and it relies on
+    the image's compatibility libraries, which are not made for GeForce.
+    """
+    return catalogue.driver_cuda(driver) >= version(image.min_cuda or "0.0")
 
 
 @constraint("fit")
@@ -608,8 +631,7 @@ def compiler_matches_wheel(
     catalogue: Catalogue, request: Request, wheel: Wheel, image: Image, devel: Image
 ) -> bool:
     """The nvcc that compiles CUDA code must be of the wheels' CUDA major."""
-    has_compiler = devel.flavour in ("devel", "cudnn-devel")
-    return has_compiler and devel.cuda_version[0] == wheel.cuda_version[0]
+    return devel.cuda_version[0] == wheel.cuda_version[0]
 
 
 @constraint("devel")
@@ -700,13 +722,15 @@ def solve(
             if images is None:
                 images = [image for image in catalogue.images if allowed("image", image)]
             fitting = [image for image in images if allowed("fit", wheel, python, image)]
-            for image in sorted(fitting, key=lambda image: _image_preference(wheel, image)):
+            for image in sorted(
+                fitting, key=lambda image: _image_preference(catalogue, request, wheel, image)
+            ):
                 devel = None
                 if request.compile_cuda:
                     builders = [
                         builder
-                        for builder in catalogue.images
-                        if builder.kind == "nvidia" and allowed("devel", wheel, image, builder)
+                        for builder in catalogue.builders
+                        if allowed("devel", wheel, image, builder)
                     ]
                     if not builders:
                         continue
@@ -748,12 +772,19 @@ def _os_age(image: Image) -> float:
     return -float(image.os.split()[1])
 
 
-def _image_preference(wheel: Wheel, image: Image) -> tuple[Any, ...]:
-    """nvidia/cuda where it may run at all, its smallest flavour, nearest CUDA, newest system."""
+def _image_preference(
+    catalogue: Catalogue, request: Request, wheel: Wheel, image: Image
+) -> tuple[Any, ...]:
+    """nvidia/cuda where it starts at all, and best on every newer driver too; then the smallest.
+
+    Of two of a size the one with the nearest CUDA, then the newest system.
+    """
     if image.kind == "slim":
-        return (True, 0, (False, 0), _os_age(image))
+        return (True, False, 0, (False, 0), _os_age(image))
+    driver = request.driver_version
+    by_branch_only = driver is not None and not driver_supports(catalogue, driver, image)
     size = FLAVOURS_BY_SIZE.index(image.flavour or "base")
-    return (False, size, _distance(wheel, image), _os_age(image))
+    return (False, by_branch_only, size, _distance(wheel, image), _os_age(image))
 
 
 def _devel_preference(wheel: Wheel, image: Image) -> tuple[Any, ...]:
@@ -837,16 +868,24 @@ def smallest_conflict(catalogue: Catalogue, request: Request) -> tuple[Answer, .
 
 
 def broken_rules(catalogue: Catalogue, request: Request) -> tuple[str, ...]:
-    """Return the rules without any one of which the request would have a solution.
+    """Return the rules that stand in the way of a request, in words.
 
-    Empty where no single rule is to blame.
+    They are those without any one of which it has a solution; where there is none, a set of
+    rules without all of which it has one, and from which none can be taken.
     """
-    return tuple(
-        dropped.rule
-        for dropped in CONSTRAINTS
-        if not dropped.silent
-        and solve(catalogue, request, [other for other in CONSTRAINTS if other is not dropped])
-    )
+    telling = [each for each in CONSTRAINTS if not each.silent]
+
+    def solvable_without(dropped: Sequence[Constraint]) -> bool:
+        left = [each for each in CONSTRAINTS if each not in dropped]
+        return solve(catalogue, request, left) is not None
+
+    broken = [each for each in telling if solvable_without([each])]
+    if not broken and solvable_without(telling):
+        broken = telling
+        for each in telling:
+            fewer = [other for other in broken if other is not each]
+            broken = fewer if solvable_without(fewer) else broken
+    return tuple(each.rule for each in broken)
 
 
 def change(request: Request, answer: Answer, value: Any) -> Request:
@@ -861,8 +900,19 @@ def change(request: Request, answer: Answer, value: Any) -> Request:
     return replace(request, **{name: value})
 
 
+def free(request: Request, answer: Answer) -> Request:
+    """Return the request without one answer; without its accelerator it is for the other one."""
+    if answer[0] == "accelerator":
+        return change(request, answer, _other_accelerator(request))
+    return keep(request, [each for each in given_answers(request) if each != answer])
+
+
+def _other_accelerator(request: Request) -> str:
+    return next(value for value in ACCELERATORS if value != request.accelerator)
+
+
 def alternatives(catalogue: Catalogue, request: Request, answer: Answer) -> Iterator[Any]:
-    """Yield other values for an answer, nearest first."""
+    """Yield other values for an answer that the request lacks, nearest first."""
     name, old = answer
     if name == "gpus":
         yield from _other_gpus(catalogue, request, old)
@@ -880,8 +930,10 @@ def alternatives(catalogue: Catalogue, request: Request, answer: Answer) -> Iter
         yield None
     elif name == "compile_cuda":
         yield False
-    elif name in ("workload", "accelerator"):
-        yield from (value for value in domain(catalogue, {}, name) if value != old)
+    elif name == "accelerator":
+        yield from (value for value in ACCELERATORS if value != old)
+    elif name == "workload":
+        yield from (value for value in WORKLOADS if value != old)
     elif name == "framework":
         yield from (value for value in _offered_frameworks(catalogue) if value != old)
     elif name == "platform":
@@ -897,7 +949,7 @@ def _nearest(old: str, values: Iterable[str]) -> list[str]:
 
 
 def _column(catalogue: Catalogue, request: Request, column: str) -> list[str]:
-    wheels = _wheels_in_order(catalogue, replace(request, framework=request.framework))
+    wheels = _wheels_in_order(catalogue, request)
     return [value for wheel in wheels if (value := getattr(wheel, column)) is not None]
 
 
@@ -907,53 +959,79 @@ def _telling_drivers(catalogue: Catalogue) -> list[str]:
 
 
 def _other_gpus(catalogue: Catalogue, request: Request, old: str) -> Iterator[str | None]:
-    if len(request.gpus) > 1:
+    """Yield None for none, where others are left, then the models with the nearest capability."""
+    if request.gpus:
         yield None
     if old == "any":
-        yield from (name for name, gpu in catalogue.gpus.items() if not gpu.refused)
         return
     row = catalogue.gpus[old]
+    capability = _decimal(row.compute)
 
     def distance(gpu: Gpu) -> tuple[Any, ...]:
-        steps = [version(row.compute), version(gpu.compute)]
-        return (gpu.host != row.host, abs(_decimal(steps[0]) - _decimal(steps[1])))
+        away = abs(_decimal(gpu.compute) - capability)
+        return (gpu.host != row.host, away, gpu.brand != row.brand)
 
-    others = [gpu for gpu in catalogue.gpus.values() if gpu.name != old and not gpu.refused]
+    known = {old, *request.gpus}
+    others = [gpu for gpu in catalogue.gpus.values() if gpu.name not in known and not gpu.refused]
     yield from (gpu.name for gpu in sorted(others, key=distance))
 
 
-def _decimal(number: Version) -> float:
-    return number[0] + number[1] / 10
-
-
-def single_fixes(
-    catalogue: Catalogue, request: Request, conflict: Iterable[Answer]
-) -> Iterator[Answer]:
-    """Yield the nearest change of each conflicting answer that makes the request solvable."""
-    for answer in conflict:
-        for value in alternatives(catalogue, request, answer):
-            if solve(catalogue, change(request, answer, value)) is not None:
-                yield _told(answer, value)
-                break
+def _decimal(compute: str) -> float:
+    major, minor = version(compute)
+    return major + minor / 10
 
 
 def nearest_fixes(
-    catalogue: Catalogue, request: Request, conflict: Iterable[Answer]
+    catalogue: Catalogue, request: Request, conflict: Sequence[Answer]
 ) -> tuple[tuple[Answer, ...], ...]:
-    """Return changes that make the request solvable: of one answer each, or else of two."""
-    conflict = tuple(conflict)
-    fixes = tuple((fix,) for fix in single_fixes(catalogue, request, conflict))
-    if fixes:
-        return fixes
-    for answer in conflict:
+    """Return changes that make the request solvable.
+
+    They are every change of one conflicting answer that does; or else one change of two or of
+    three answers, of which one is in the conflict.
+    """
+    answers = list(dict.fromkeys([*conflict, *given_answers(request)]))
+    fixes = []
+    for size in (1, 2, 3):
+        for changed in combinations(answers, size):
+            if changed[0] not in conflict:
+                break
+            fix = _fix(catalogue, request, changed)
+            if fix:
+                fixes.append(fix)
+            if fix and size > 1:
+                break
+        if fixes:
+            break
+    return tuple(fixes)
+
+
+def _fix(
+    catalogue: Catalogue, request: Request, changed: Sequence[Answer]
+) -> tuple[Answer, ...] | None:
+    """Find the nearest values of some answers, one after the other, that solve the request."""
+    for answer in changed:
+        request = free(request, answer)
+    if solve(catalogue, request) is None:
+        return None
+    told = []
+    for answer in changed:
         for value in alternatives(catalogue, request, answer):
-            changed = change(request, answer, value)
-            others = smallest_conflict(catalogue, changed)
-            if any(name == answer[0] for name, _ in others):
-                continue
-            for second in single_fixes(catalogue, changed, others):
-                return ((_told(answer, value), second),)
-    return ()
+            fixed = _answered(request, answer, value)
+            if solve(catalogue, fixed) is not None:
+                request = fixed
+                told.append(_told(answer, value))
+                break
+        else:
+            return None
+    return tuple(told)
+
+
+def _answered(request: Request, answer: Answer, value: Any) -> Request:
+    """Return a request that lacks an answer with a value for it."""
+    name, _ = answer
+    if name == "gpus":
+        return replace(request, gpus=(*request.gpus, value) if value else request.gpus)
+    return replace(request, **{name: value})
 
 
 def _told(answer: Answer, value: Any) -> Answer:
@@ -975,8 +1053,8 @@ def explain(catalogue: Catalogue, request: Request) -> Conflict:
     answers = smallest_conflict(catalogue, request)
     if answers and not any(name in GPU_QUESTIONS for name, _ in answers):
         # No answer says so, but the conflict may be one of this accelerator only.
-        other = ACCELERATORS[request.accelerator == ACCELERATORS[0]]
-        if solve(catalogue, replace(keep(request, answers), accelerator=other)) is not None:
+        other = replace(keep(request, answers), accelerator=_other_accelerator(request))
+        if solve(catalogue, other) is not None:
             answers = (("accelerator", request.accelerator), *answers)
     return Conflict(
         answers=answers,
@@ -1156,8 +1234,7 @@ def mirrored(image: str, mirror: str) -> str:
     """Return the image's name behind a mirror: a prefix in place of the public registry."""
     if not mirror:
         return image
-    registry, _, path = image.rpartition("/")[0].partition("/")
-    name = image.removeprefix("ghcr.io/") if registry == "ghcr.io" else image
+    name = image.removeprefix("ghcr.io/")
     return f"{mirror}/{name}" if "/" in name else f"{mirror}/library/{name}"
 
 
@@ -1171,7 +1248,7 @@ def _image_facts(image: Image, mirror: str) -> dict[str, Any]:
 
 
 def _wheel_facts(framework: Framework, wheel: Wheel, index_url: str) -> dict[str, Any]:
-    packages = [re.split(r"[\[=<>~! ;]", text, maxsplit=1)[0] for text in wheel.requirements]
+    packages = [_package(requirement) for requirement in wheel.requirements]
     index = None
     if wheel.index:
         url = f"{index_url.rstrip('/')}/{wheel.index}"
@@ -1183,6 +1260,11 @@ def _wheel_facts(framework: Framework, wheel: Wheel, index_url: str) -> dict[str
         "marker": wheel.marker,
     }
     return facts if wheel.accelerator == "cpu" else {**facts, "build": wheel.build}
+
+
+def _package(requirement: str) -> str:
+    """The name that a requirement begins with."""
+    return re.split(r"[\[=<>~! ;]", requirement, maxsplit=1)[0]
 
 
 def _architecture(catalogue: Catalogue, request: Request) -> str | None:
@@ -1540,18 +1622,29 @@ def _free_name(catalogue: Catalogue, text: str) -> str:
     return name if free else slug(f"{name[:50]}-project")
 
 
+# What the frameworks and the tools bring along under names of their own.
+BROUGHT_ALONG = (
+    *("anyio", "click", "cuda", "cupy", "filelock", "httpx", "jaxlib", "jinja2", "joblib"),
+    *("keras", "networkx", "nvidia", "onnx", "packaging", "pandas", "pydantic", "pydantic_core"),
+    *("scipy", "setuptools", "starlette", "sympy", "tensorboard", "threadpoolctl", "triton", "uv"),
+)
+
+
 def taken_names(catalogue: Catalogue) -> dict[str, str]:
     """Return the package names that a project must not have, each with what has it already."""
-    names = {name: "a module of Python's own library" for name in sys.stdlib_module_names}
-    names |= {name: "a word of Python's own" for name in keyword.kwlist}
-    dependencies = [*catalogue.tools]
+    packages = [*catalogue.tools, *BROUGHT_ALONG]
+    packages += [_package(row["requirement"]) for row in catalogue.dependencies]
     for framework in catalogue.frameworks.values():
-        dependencies += [framework.name, framework.package, framework.module]
+        packages += [framework.name, framework.package, framework.module]
         for wheel in catalogue.wheels[framework.name]:
-            dependencies += wheel.companions
-    names |= {name.replace("-", "_"): "a package that it uses" for name in dependencies}
+            packages += wheel.companions
     own = ("main", "src", "test", "tests", "outputs", "data", "app")
-    return names | {name: "a part of every project" for name in own}
+    return {
+        **dict.fromkeys(sys.stdlib_module_names, "a module of Python's own library"),
+        **dict.fromkeys(keyword.kwlist, "a word of Python's own"),
+        **{name.replace("-", "_"): "a package that it uses" for name in packages},
+        **dict.fromkeys(own, "a part of every project"),
+    }
 
 
 def check_description(catalogue: Catalogue, answers: Mapping[str, Any], value: Any) -> str:
@@ -1626,14 +1719,14 @@ def check_gpus(catalogue: Catalogue, answers: Mapping[str, Any], value: Any) -> 
 
 
 def _did_you_mean(text: str, values: Iterable[str]) -> str:
-    known = list(values)
-    names = known
-    if len(known) > 8:
-        lowered = {name.lower(): name for name in known}
+    """Name the values to answer instead: all of a few, the most similar of many."""
+    names = list(values)
+    if len(names) > 12:
+        lowered = {name.lower(): name for name in names}
         near = difflib.get_close_matches(text.lower(), list(lowered), n=3, cutoff=0.3)
-        names = [name for name in known if name in ("auto", *(lowered[name] for name in near))]
-        names = names or known
-    return f"answer one of {', '.join(names)}." if len(names) > 1 else f"answer {names[0]}."
+        similar = {"auto", *(lowered[name] for name in near)}
+        names = [name for name in names if name in similar] or names
+    return f"answer one of {', '.join(names)}."
 
 
 def check_python_version(catalogue: Catalogue, answers: Mapping[str, Any], value: Any) -> str:

@@ -46,7 +46,9 @@ def request_of(drydock: ModuleType, catalogue: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def solve(drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]) -> Callable[..., Any]:
+def solve(
+    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
+) -> Callable[..., Any]:
     """Solve a request built from answers; None where there is no solution."""
 
     def solve_answers(**answers: Any) -> Any:

@@ -36,7 +36,7 @@ def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
             "python_version": chance.choice([None, None, *pythons]),
             "platform": chance.choice(platforms),
             "framework_version": chance.choice([None, None, chance.choice(builds)["version"]]),
-            "cuda": chance.choice([None, None, None, chance.choice(builds)["cuda"]]),
+            "cuda": chance.choice([None, None, chance.choice(builds)["cuda"]]) if gpu else None,
             "gpu_base": chance.choice((None, None, "nvidia", "slim")) if gpu else None,
             "compile_cuda": gpu and chance.random() < 0.2,
             "today": chance.choice((DAYS[1], DAYS[1], *DAYS)),

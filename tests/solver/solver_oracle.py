@@ -49,6 +49,7 @@ class Oracle:
             {**row, "rule": rules[row["release"]]} for row in self.data["nvidia-cuda"]["images"]
         ]
         self.slim = [{**row, "cuda": None} for row in self.data["python"]["images"]]
+        self.imaged = {row["python"] for row in self.slim}
         self.combinations = {name: self.every_combination(name) for name in FRAMEWORKS}
         self.masks: dict[Any, int] = {}
 
@@ -93,11 +94,12 @@ class Oracle:
             order += [0, FLAVOURS.index(image["flavour"]), above > 0, abs(above)]
         return [*order, -Decimal(image["os"].split()[1])]
 
-    @staticmethod
-    def stands_alone(each: dict[str, Any]) -> bool:
+    def stands_alone(self, each: dict[str, Any]) -> bool:
         """Check the rules that no answer is part of."""
         build, image = each["build"], each["image"]
         if each["release"].get("broken") or each["python"] not in each["release"]["pythons"]:
+            return False
+        if each["python"] not in self.imaged:
             return False
         if image["cuda"] is None:
             needs_libraries = build["cuda"] is not None and not build["bundles_cuda"]
@@ -161,14 +163,30 @@ class Oracle:
         for key, rule in rules:
             allowed &= self.mask(name, key, rule)
         while allowed > 0:
-            each = self.combinations[name][(allowed & -allowed).bit_length() - 1]
-            builder = self.builder(each, gpus, today) if answers["compile_cuda"] else None
-            if builder or not answers["compile_cuda"]:
-                build = each["build"]
-                image = each["image"]["image"]
-                return (build["build"], build["version"], each["python"], image, builder)
-            allowed &= allowed - 1
+            # The best one, and those of the same build and Python, which lie beside it.
+            first = self.combinations[name][(allowed & -allowed).bit_length() - 1]
+            alike = []
+            while allowed > 0:
+                each = self.combinations[name][(allowed & -allowed).bit_length() - 1]
+                if (each["build"], each["python"]) != (first["build"], first["python"]):
+                    break
+                alike.append(each)
+                allowed &= allowed - 1
+            for each in sorted(alike, key=lambda each: self.risk(each, driver)):
+                builder = self.builder(each, gpus, today) if answers["compile_cuda"] else None
+                if builder or not answers["compile_cuda"]:
+                    build = each["build"]
+                    image = each["image"]["image"]
+                    return (build["build"], build["version"], each["python"], image, builder)
         return None
+
+    def risk(self, each: dict[str, Any], driver: str | None) -> int:
+        """0 for an image that starts on newer drivers too, 1 by its branch alone, 2 for none."""
+        if each["image"]["cuda"] is None:
+            return 2
+        if driver is None:
+            return 0
+        return int(not not_older(self.newest_cuda(driver), each["image"]["rule"]["min_cuda"]))
 
     def hosts_agree(self, answers: dict[str, Any], gpus: list[dict[str, Any]]) -> bool:
         """Check what the GPUs, the driver and the platform say of each other."""

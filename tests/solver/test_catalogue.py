@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from solver_loading import FOLDER
 
 FILES = sorted(FOLDER.glob("*.json"))

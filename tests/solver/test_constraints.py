@@ -78,6 +78,12 @@ CASES = (
         None,
         ("2.21.0", "and-cuda", "3.14"),
     ),
+    Case(
+        "python-has-image",
+        {"python_version": "3.15"},
+        None,
+        (NEW, "cu132", "3.15", "nvidia/cuda:13.2.1-base-ubuntu24.04"),
+    ),
     Case("python-is-supported", {"python_version": "3.10"}, None, ("2.14.1", "", "3.10")),
     Case(
         "image-is-current",
@@ -99,8 +105,13 @@ CASES = (
     ),
     Case(
         "driver-starts-image",
-        {"gpus": ("RTX 4090",), "driver": "550.144.03", "cuda": "12.8"},
-        ("2.11.0", "cu128", "3.13", "nvidia/cuda:12.4.1-base-ubuntu22.04"),
+        {
+            "gpus": ("RTX 4090",),
+            "driver": "550.144.03",
+            "cuda": "12.8",
+            "today": "2027-06-01",
+        },
+        ("2.11.0", "cu128", "3.13", "python:3.13-slim-trixie"),
         ("2.11.0", "cu128", "3.13", "nvidia/cuda:12.8.2-base-ubuntu24.04"),
     ),
     Case(
@@ -129,9 +140,9 @@ CASES = (
     ),
     Case(
         "compiler-matches-wheel",
-        {"compile_cuda": True, "cuda": "12.8"},
-        ("2.11.0", "cu128", "", "", "nvidia/cuda:12.8.2-devel-ubuntu24.04"),
-        ("2.11.0", "cu128", "", "", "nvidia/cuda:12.8.2-base-ubuntu24.04"),
+        {"compile_cuda": True, "cuda": "12.1", "gpu_base": "slim"},
+        ("2.5.1", "cu121", "", "", "nvidia/cuda:12.1.1-devel-ubuntu22.04"),
+        ("2.5.1", "cu121", "", "", "nvidia/cuda:13.1.2-devel-ubuntu24.04"),
     ),
     Case(
         "compiler-is-current",

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
 from solver_answers import random_answers
 from solver_loading import FOLDER
 from solver_oracle import Oracle

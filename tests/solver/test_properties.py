@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-
 from solver_answers import DAYS, DRIVERS
 from solver_loading import load_extension
 
@@ -25,20 +24,26 @@ def answer_sets(draw: Any) -> dict[str, Any]:
     versions = [None, *sorted({wheel.version for wheel in wheels})]
     cudas = [None, *sorted({wheel.cuda for wheel in wheels if wheel.cuda})]
     gpus = some.lists(some.sampled_from(GPU_NAMES), min_size=1, max_size=3, unique=True)
-    return {
+    answers = {
         "framework": framework,
         "accelerator": draw(some.sampled_from(("cpu", "gpu", "gpu"))),
         "workload": draw(some.sampled_from((None, "train", "serve"))),
-        "gpus": tuple(draw(some.just(["any"]) | gpus)),
-        "driver": draw(some.sampled_from(DRIVERS)),
+        "gpus": (),
+        "driver": None,
         "python_version": draw(some.sampled_from((None, *shipped.pythons))),
         "platform": draw(some.sampled_from((None, *shipped.platforms))),
         "framework_version": draw(some.sampled_from(versions)),
-        "cuda": draw(some.sampled_from(cudas)),
-        "gpu_base": draw(some.sampled_from((None, None, "nvidia", "slim"))),
-        "compile_cuda": draw(some.booleans()),
         "today": draw(some.sampled_from(DAYS)),
     }
+    if answers["accelerator"] == "gpu":
+        answers |= {
+            "gpus": tuple(draw(some.just(["any"]) | gpus)),
+            "driver": draw(some.sampled_from(DRIVERS)),
+            "cuda": draw(some.sampled_from(cudas)),
+            "gpu_base": draw(some.sampled_from((None, None, "nvidia", "slim"))),
+            "compile_cuda": draw(some.booleans()),
+        }
+    return answers
 
 
 @settings(max_examples=400, deadline=None)

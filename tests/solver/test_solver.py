@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from itertools import islice
 from types import ModuleType
 from typing import Any
 
 import pytest
-
 from solver_answers import random_answers
 
 Solve = Callable[..., Any]
@@ -106,6 +106,16 @@ def test_a_geforce_with_driver_535_starts_an_image_of_cuda_12_4(
     image = next(row for row in catalogue.images if row.cuda == "12.4")
     request = request_of(gpus=("RTX 4090",), driver="535.183.01")
     assert drydock.driver_starts_image(catalogue, request, image)
+
+
+def test_an_image_that_every_newer_driver_starts_is_preferred(solve: Solve) -> None:
+    """The answer is the oldest driver: 12.6.3 starts on 535 and 560, but not on 545 and 555."""
+    solution = solve(gpus=("A100",), driver="535.183.01")
+    assert solution.wheel.build == "cu126"
+    assert solution.image.cuda == "12.2"
+    # Where there is none it is taken all the same: Ubuntu 22.04 has ended by then.
+    later = solve(gpus=("A100",), driver="535.183.01", today="2027-06-01")
+    assert later.image.cuda == "12.6"
 
 
 def test_a_v100_gets_the_last_pytorch_with_kernels_for_it(solve: Solve) -> None:
@@ -217,3 +227,18 @@ def test_the_solver_looks_at_few_rows(
         drydock.solve(catalogue, drydock.Request(**answers), constraints)
         worst = max(worst, calls)
     assert worst < 12_000
+
+
+def test_where_its_own_minor_is_missing_the_nearest_below_comes_before_one_above(
+    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
+) -> None:
+    """A newer nvcc or CUDA runtime than the wheels were built with is the second choice."""
+    without = copy.copy(catalogue)
+    missing = {"12.4", "12.5", "12.6"}
+    without.images = tuple(row for row in catalogue.images if row.cuda not in missing)
+    vars(without).pop("builders", None)
+    request = request_of(cuda="12.6", compile_cuda=True)
+    solution = drydock.solve(without, request)
+    # 12.8 is nearer.
+    assert solution.image.cuda == "12.3"
+    assert solution.devel.cuda == "12.3"

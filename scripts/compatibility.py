@@ -1,0 +1,203 @@
+"""Write docs/compatibility.md from the catalogue: run it after a change of the catalogue.
+
+    python scripts/compatibility.py          writes the page
+    python scripts/compatibility.py --check  says whether the page is fresh, and writes nothing
+
+Everything on the page is solved or read; nothing on it is typed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "compatibility.md"
+
+
+def load_extension() -> ModuleType:
+    """Load `extensions/drydock.py` by its path, as Copier does."""
+    spec = importlib.util.spec_from_file_location("drydock", ROOT / "extensions" / "drydock.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(str(cell) for cell in row)} |"
+    yield ""
+
+
+def gpu_groups(catalogue: Any) -> dict[tuple[str, bool, str], list[str]]:
+    """Group the GPUs that every rule treats alike: capability, GeForce or not, machine."""
+    groups: dict[tuple[str, bool, str], list[str]] = {}
+    ordered = sorted(
+        (gpu for gpu in catalogue.gpus.values() if not gpu.refused),
+        key=lambda gpu: [int(part) for part in gpu.compute.split(".")],
+    )
+    for gpu in ordered:
+        key = (gpu.compute, gpu.brand == "geforce", gpu.host)
+        groups.setdefault(key, []).append(gpu.name)
+    return groups
+
+
+def drivers(drydock: ModuleType, catalogue: Any) -> list[str]:
+    """List the drivers to show: the floors, those that brought new GPUs, the live branches."""
+    told = set(catalogue.floors.values())
+    told |= {gpu.driver_from.split(".")[0] for gpu in catalogue.gpus.values() if gpu.driver_from}
+    told |= {str(row["branch"]) for row in catalogue.branches if row["kind"] not in (None, "ended")}
+    return sorted(told, key=drydock.version)
+
+
+def cell(drydock: ModuleType, catalogue: Any, framework: str, gpu: str, driver: str) -> str:
+    """Say what one GPU with one driver gets: version and build, and the image."""
+    request = drydock.Request(
+        today=catalogue.as_of,
+        accelerator="gpu",
+        framework=framework,
+        gpus=(gpu,),
+        driver=driver,
+        python_version=catalogue.common_python,
+    )
+    solution = drydock.solve(catalogue, request)
+    if solution is None:
+        return "–"
+    image = "slim" if solution.image.kind == "slim" else solution.image.image.split(":")[1]
+    return f"{solution.wheel.version} {solution.wheel.build}<br>{image}"
+
+
+def by_gpu_and_driver(drydock: ModuleType, catalogue: Any, framework: Any) -> Iterator[str]:
+    """Yield the table of GPUs and drivers for one framework."""
+    columns = drivers(drydock, catalogue)
+    rows = []
+    for (compute, geforce, host), names in gpu_groups(catalogue).items():
+        label = f"{', '.join(names)} ({compute}{', ARM' if host == 'arm64' else ''})"
+        first = names[0]
+        cells = [cell(drydock, catalogue, framework.name, first, driver) for driver in columns]
+        rows.append([f"**GeForce** {label}" if geforce else label, *cells])
+    cells = [cell(drydock, catalogue, framework.name, "any", driver) for driver in columns]
+    rows.append(["any (not known yet)", *cells])
+    yield from table(["GPU", *columns], rows)
+
+
+def releases(catalogue: Any, framework: Any) -> Iterator[str]:
+    """Yield the table of a framework's releases, builds and Pythons."""
+    rows: dict[str, list[str]] = {}
+    pythons: dict[str, str] = {}
+    for wheel in catalogue.wheels[framework.name]:
+        builds = rows.setdefault(wheel.version, [])
+        pythons[wheel.version] = f"{wheel.pythons[0]}–{wheel.pythons[-1]}"
+        if wheel.cuda:
+            kernels = wheel.kernels["amd64"]
+            arm = ", also ARM" if "arm64" in wheel.kernels else ""
+            builds.append(f"{wheel.build} ({kernels[0]}–{kernels[-1]}{arm})")
+        else:
+            builds.append(wheel.build)
+    yield from table(
+        ["Release", "Python", "Builds (compute capabilities)"],
+        ([release, pythons[release], ", ".join(builds)] for release, builds in rows.items()),
+    )
+
+
+def images(catalogue: Any, minimum: Any) -> Iterator[str]:
+    """Yield the table of the nvidia/cuda images that may be chosen, with their driver rule."""
+    rows = [
+        [
+            f"`{image.image.split(':')[1]}`",
+            f"{minimum(image.min_cuda)} or newer",
+            ", ".join(str(branch) for branch in image.driver_branches) or "none",
+            "yes" if image.geforce else "no",
+        ]
+        for image in catalogue.images
+        if image.kind == "nvidia"
+        and image.status == "current"
+        and catalogue.systems[image.os]["end_of_life"] > catalogue.as_of
+    ]
+    yield from table(["nvidia/cuda", "Driver", "Or a driver of branch", "GeForce too"], rows)
+
+
+def ends(catalogue: Any) -> Iterator[str]:
+    """Yield the table of the ends of life that the solver looks at."""
+    rows = [
+        [f"Python {python}", end or "not known"] for python, end in catalogue.python_end.items()
+    ]
+    rows += [[name.title(), row["end_of_life"]] for name, row in catalogue.systems.items()]
+    rows += [
+        [f"NVIDIA driver {row['branch']}", row["end_of_life"] or "ended"]
+        for row in catalogue.branches
+        if row["kind"]
+    ]
+    yield from table(["What", "End of life"], rows)
+
+
+def page(drydock: ModuleType) -> str:
+    """Return the whole page."""
+    catalogue = drydock.Catalogue()
+    offered = [framework for framework in catalogue.frameworks.values() if framework.offered]
+    lines = [
+        "# Compatibility",
+        "",
+        f"What Drydock chooses, from its catalogue of {catalogue.as_of}. The page is written by",
+        "`scripts/compatibility.py`, and a test holds it fresh. Where and when each fact was read",
+        "stands beside it in [`extensions/catalogue/`](../extensions/catalogue).",
+        "",
+    ]
+    for framework in offered:
+        lines += [f"## {framework.title}", ""]
+        if any(wheel.cuda for wheel in catalogue.wheels[framework.name]):
+            lines += [
+                "By GPU and oldest host driver: the release and its CUDA build, then the base",
+                "image. `slim` is a python image, taken where the driver runs the wheels and may",
+                "start no nvidia/cuda image. – is refused, with the nearest answers that work.",
+                "",
+                *by_gpu_and_driver(drydock, catalogue, framework),
+            ]
+        lines += [*releases(catalogue, framework)]
+    lines += [
+        "## nvidia/cuda images",
+        "",
+        "An image starts only on a driver that supports its CUDA, or on one of the branches that",
+        "it lists, which for most images do not count for GeForce and Titan. One that starts on",
+        "every newer driver as well is preferred. The wheels ask less: they need driver "
+        + ", ".join(f"{driver} for CUDA {major}" for major, driver in catalogue.floors.items())
+        + ".",
+        "",
+        *images(catalogue, catalogue.driver_of_cuda),
+        "## Ends of life",
+        "",
+        "A Python or a system past its end is never chosen. A driver is the host's own affair: the",
+        "generated project says so where its branch has ended.",
+        "",
+        *ends(catalogue),
+        "## The rules",
+        "",
+        *(f"- {each.rule}" for each in drydock.CONSTRAINTS if not each.silent),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or check it; 1 if it is stale."""
+    fresh = page(load_extension())
+    if "--check" not in arguments:
+        PAGE.write_text(fresh, "utf-8", newline="\n")
+        return 0
+    if PAGE.is_file() and PAGE.read_text("utf-8") == fresh:
+        return 0
+    print(f"{PAGE.relative_to(ROOT)} is stale; run: python scripts/compatibility.py")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
