@@ -69,6 +69,7 @@ class Framework:
     module: str
     offered: bool
     order: int
+    artefact: str
     workloads: tuple[str, ...]
     index_url: str | None
     library_path: str
@@ -122,6 +123,7 @@ class Image:
     min_cuda: str | None = None
     driver_branches: tuple[int, ...] = ()
     geforce: bool = False
+    digest: str | None = None
     library_path: bool = False
 
     @property
@@ -187,7 +189,11 @@ class Catalogue:
                 _row(Image, {**row, **_without_origin(rules[row["release"]])})
                 for row in data["nvidia-cuda"]["images"]
             ]
-            + [_row(Image, {**row, "status": "current"}) for row in data["python"]["images"]]
+            + [
+                _row(Image, {**row, "status": "current"})
+                for row in data["python"]["images"]
+                if row.get("status") != "gone"
+            ]
         )
 
     @cached_property
@@ -279,7 +285,7 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                 "kernels": {host: tuple(row) for host, row in build["kernels"].items()},
                 "pythons": release["pythons"],
                 "companions": release["companions"],
-                "broken": release.get("broken"),
+                "broken": build.get("broken") or release.get("broken"),
             },
         )
 
@@ -1129,14 +1135,14 @@ def stack(catalogue: Catalogue, answers: Mapping[str, Any]) -> dict[str, Any]:
     platform = catalogue.platforms[request.platform or "docker"]
     return {
         "uv": {
-            "image": mirrored(catalogue.uv["image"], mirror),
+            "image": named(catalogue.uv["image"], catalogue.uv.get("digest"), mirror),
             "version": catalogue.uv["version"],
             "build": catalogue.uv["build"],
         },
         "python": {
             "version": solution.python,
             "source": "image" if solution.image.kind == "slim" else "managed",
-            "image": mirrored(catalogue.python_image(solution.python).image, mirror),
+            "image": _image_facts(catalogue.python_image(solution.python), mirror)["image"],
         },
         "base": _image_facts(solution.image, mirror),
         "devel": _image_facts(solution.devel, mirror) if solution.devel else None,
@@ -1146,6 +1152,7 @@ def stack(catalogue: Catalogue, answers: Mapping[str, Any]) -> dict[str, Any]:
             "package": solution.framework.package,
             "import": solution.framework.module,
             "version": solution.wheel.version,
+            "artefact": solution.framework.artefact,
             "companions": dict(solution.wheel.companions),
             "cpu": _wheel_facts(solution.framework, solution.cpu_wheel, index_url),
             "gpu": _wheel_facts(solution.framework, solution.wheel, index_url) if gpu else None,
@@ -1198,7 +1205,7 @@ def _index_tables(solution: Solution, index_url: str) -> dict[str, list[dict[str
 def summary(catalogue: Catalogue, solution: Solution, mirror: str) -> list[str]:
     """What was chosen, for the terminal: framework, image, driver, size of the download."""
     wheel = solution.wheel
-    build = f", build {wheel.build}" if wheel.accelerator == "gpu" else ""
+    build = f", CUDA {wheel.cuda}" if wheel.cuda else ""
     lines = [
         f"framework  {solution.framework.title} {wheel.version}{build}, Python {solution.python}",
         f"image      {mirrored(solution.image.image, mirror)}",
@@ -1238,12 +1245,18 @@ def mirrored(image: str, mirror: str) -> str:
     return f"{mirror}/{name}" if "/" in name else f"{mirror}/library/{name}"
 
 
+def named(image: str, digest: str | None, mirror: str) -> str:
+    """Return an image as FROM names it: behind the mirror, and pinned where its digest is known."""
+    name = mirrored(image, mirror)
+    return f"{name}@{digest}" if digest else name
+
+
 def _image_facts(image: Image, mirror: str) -> dict[str, Any]:
     return {
-        "image": mirrored(image.image, mirror),
+        "image": named(image.image, image.digest, mirror),
         "kind": image.kind,
         "os": image.os,
-        "digest": None,
+        "digest": image.digest,
     }
 
 
@@ -1325,13 +1338,16 @@ def why(catalogue: Catalogue, solution: Solution) -> list[str]:
     gpus = ", ".join(solution.request.gpus) or "any"
     driver = solution.request.driver or "any"
     brings = "bring CUDA themselves" if wheel.bundles_cuda else "leave CUDA and cuDNN to the image"
-    wheels = f"{title} {wheel.version} {wheel.build} wheels {brings}"
+    build = "" if wheel.build in ("wheels", "plain") else f" {wheel.build}"
+    wheels = f"{title} {wheel.version}{build} wheels {brings}"
     if image.kind == "nvidia":
         image_line = (
             f"{wheels}; driver {driver} may start nvidia/cuda {image.cuda} {image.flavour}."
         )
     elif solution.request.gpu_base == "slim":
         image_line = f"{wheels}; plain Python was asked for."
+    elif solution.framework.library_path == "unset":
+        image_line = f"{wheels}; the LD_LIBRARY_PATH of an nvidia/cuda image would hide that."
     else:
         image_line = f"{wheels}; no nvidia/cuda image is sure to start on driver {driver}."
     facts = driver_facts(catalogue, solution)
@@ -1637,7 +1653,7 @@ def taken_names(catalogue: Catalogue) -> dict[str, str]:
     for framework in catalogue.frameworks.values():
         packages += [framework.name, framework.package, framework.module]
         for wheel in catalogue.wheels[framework.name]:
-            packages += wheel.companions
+            packages += [*wheel.companions, *map(_package, wheel.requirements)]
     own = ("main", "src", "test", "tests", "outputs", "data", "app")
     return {
         **dict.fromkeys(sys.stdlib_module_names, "a module of Python's own library"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 
+import projects
 from allpairspy import AllPairs
 
 CHOICES: dict[str, list] = {
     "workload": ["train", "serve"],
     "accelerator": ["cpu", "gpu"],
-    "framework": ["scikit-learn", "pytorch"],
+    "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"],
     "platform": ["docker", "ovh"],
     "ci": ["github", "gitlab", "none"],
     "python_version": ["3.11", "3.12", "3.13"],
@@ -33,20 +35,28 @@ def asked(name: str, answers: dict) -> bool:
     """Would the form ask this question after these answers?"""
     if name in GPU_ONLY and answers["accelerator"] == "cpu":
         return False
-    if name in ADVANCED_ONLY and not answers["advanced"]:
+    if name in ADVANCED_ONLY and not answers.get("advanced"):
         return False
     return not (name == "pytorch_index" and answers["framework"] != "pytorch")
 
 
+DRYDOCK = runpy.run_path(str(projects.ROOT / "extensions" / "drydock.py"))
+CATALOGUE = DRYDOCK["Catalogue"]()
+
+
 def _possible(values: list) -> bool:
-    """No contradiction so far? (allpairspy asks with the first few values of a set.)"""
+    """Is there a solution for these answers? (allpairspy asks with the first few of a set, too.)
+
+    Whether the solver is right is asked elsewhere: here it says which projects there can be.
+    """
     answers = dict(zip(CHOICES, values, strict=False))
-    if (answers.get("accelerator"), answers.get("framework")) == ("gpu", "scikit-learn"):
+    if len(answers) < 3:
+        return True
+    kept = {name: value for name, value in answers.items() if asked(name, answers)}
+    if kept["accelerator"] == "gpu" and kept["framework"] == "scikit-learn":
         return False
-    # The builds with kernels for Volta end with CUDA 12, and the nvidia/cuda images of CUDA 12 do
-    # not accept every driver: docs/compatibility.md.
-    forced = answers.get("gpu_base") == "nvidia" and answers.get("accelerator") == "gpu"
-    return not (forced and answers.get("driver") == "570.86.15")
+    request = DRYDOCK["read_request"](CATALOGUE, kept)
+    return DRYDOCK["solve"](CATALOGUE, request) is not None
 
 
 def pairwise() -> Iterator[tuple[str, dict]]:
