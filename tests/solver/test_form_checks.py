@@ -96,7 +96,7 @@ BAD = {
     ],
     "workload": [("serving", "serve")],
     "accelerator": [("cuda", "cpu, gpu"), ("tpu", "gpu")],
-    "framework": [("torch", "pytorch"), ("jax", "pytorch"), ("scikit", "scikit-learn")],
+    "framework": [("torch", "pytorch"), ("keras", "tensorflow"), ("scikit", "scikit-learn")],
     "gpus": [
         (["V1OO"], "V100"),
         (["rtx 4090"], "RTX 4090"),
