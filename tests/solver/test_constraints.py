@@ -128,9 +128,9 @@ CASES = (
     ),
     Case(
         "image-brings-the-rest",
-        {"framework": "onnxruntime", "framework_version": "1.20.2"},
-        ("1.20.2", "plain", "", "nvidia/cuda:12.3.2-cudnn9-runtime-ubuntu22.04"),
-        ("1.20.2", "plain", "", "nvidia/cuda:12.2.2-base-ubuntu22.04"),
+        {"framework": "onnxruntime", "framework_version": "1.19.2"},
+        ("1.19.2", "plain", "", "nvidia/cuda:12.3.2-cudnn9-runtime-ubuntu22.04"),
+        ("1.19.2", "plain", "", "nvidia/cuda:12.2.2-base-ubuntu22.04"),
     ),
     Case(
         "library-path-suits",
