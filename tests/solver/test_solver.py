@@ -174,7 +174,7 @@ def test_onnxruntime_1_27_0_is_never_given(drydock: ModuleType, catalogue: Any, 
 
 def test_cudnn_comes_from_the_image_only_where_no_wheel_brings_it(solve: Solve) -> None:
     assert solve(framework="onnxruntime", gpu_base="nvidia").image.flavour == "base"
-    plain = solve(framework="onnxruntime", framework_version="1.20.2")
+    plain = solve(framework="onnxruntime", framework_version="1.19.2")
     assert plain.image.image == "nvidia/cuda:12.3.2-cudnn9-runtime-ubuntu22.04"
     assert plain.image.cudnn == plain.wheel.cudnn == 9
 
