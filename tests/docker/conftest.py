@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -110,6 +111,18 @@ def pytorch_index() -> Iterator[TorchIndex]:
     index.close()
 
 
+@pytest.fixture
+def probe(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A dependency that nobody has installed before: the requirement, and the TEXT of its module
+    `drydock_probe`. Of a package from PyPI the layer could be left in a cache from another run.
+    """
+    text = str(uuid.uuid4())
+    wheel = indexes.make_wheel(tmp_path, "drydock_probe", "1.0", text)
+    index = indexes.Index({"simple": [wheel]})
+    yield f"drydock-probe @ {index.url}/simple/drydock-probe/{wheel.name}", text
+    index.close()
+
+
 @pytest.fixture(scope="session")
 def project(
     template: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
@@ -141,7 +154,7 @@ def builder(docker: engines.Engine, standin: standins.Standins) -> Callable[...,
                 standin(reference)
         except engines.Unavailable as missing:
             lacking(str(missing))
-        return docker.build(project, f"drydock-test-{os.getpid()}/{name}", **how)
+        return docker.build(project, f"{engines.TAG}{os.getpid()}/{name}", **how)
 
     return build
 

@@ -21,6 +21,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+TAG = "drydock-test-"
+"""What the names of the images that these tests build begin with; a process number follows."""
+
 
 class Unavailable(Exception):
     """Something this machine lacks; the text is the reason that pytest shows."""
@@ -37,6 +40,11 @@ class BuildFailed(DockerError):
         super().__init__(message)
         self.log = log
         self.steps = steps
+
+    @property
+    def said(self) -> str:
+        """What the failed step printed, without the text of the step, which BuildKit repeats."""
+        return "\n".join(line for step in self.steps if step.failed for line in step.lines)
 
 
 @dataclass
@@ -276,20 +284,18 @@ class Engine:
         return [{**row, "Size": int(row["Size"])} for row in reversed(rows)]
 
     def layers(self, tag: str) -> list[Layer]:
-        """The layers of an image, lowest first, with their digests and sizes.
-
-        `docker history` tells sizes but not digests and lists steps that made no layer;
-        `docker save` has the layers' tars themselves, in order.
-        """
-        answer = []
-        with self.saved(tag) as image:
-            manifest = json.load(image.extractfile("manifest.json"))[0]
-            config = json.load(image.extractfile(manifest["Config"]))
-            made = [row for row in config["history"] if not row.get("empty_layer")]
-            digests = config["rootfs"]["diff_ids"]
-            for name, digest, row in zip(manifest["Layers"], digests, made, strict=True):
-                answer.append(Layer(digest, image.getmember(name).size, row.get("created_by", "")))
-        return answer
+        """The layers of an image, lowest first, with their digests and sizes."""
+        digests = self.image(tag)["RootFS"]["Layers"]
+        # Rows of the history that only set a property of the image made no layer.
+        words = (
+            "ARG CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD SHELL STOPSIGNAL USER VOLUME"
+        )
+        setting = re.compile(rf"^(/bin/sh -c #\(nop\) +)?({'|'.join(words.split())}) ")
+        made = [row for row in self.history(tag) if not setting.match(row["CreatedBy"])]
+        return [
+            Layer(digest, row["Size"], row["CreatedBy"])
+            for digest, row in zip(digests, made, strict=True)
+        ]
 
     @contextlib.contextmanager
     def saved(self, tag: str) -> Iterator[tarfile.TarFile]:
@@ -516,17 +522,24 @@ class Daemon:
             return False
         return True
 
-    def tidy(self, engine: Engine, limit: int = 6_000_000_000) -> None:
+    def tidy(self, engine: Engine, limit: int = 4_000_000_000) -> None:
         """Remove every layer that was built, so that the next session builds for real, and images
         that lost their name. Base images stay, and what uv downloaded, unless that makes the whole
         larger than `limit` bytes: the daemon's own accounts leave out what uv unpacked.
         """
-        engine("image", "prune", "--force", check=False)
+        # What a session that was killed left behind.
+        if left := engine("ps", "--all", "--quiet").stdout.split():
+            engine("rm", "--force", "--volumes", *left, check=False)
+        named = engine("images", "--format={{.Repository}}:{{.Tag}}").stdout.split()
+        if left := [tag for tag in named if tag.startswith(TAG)]:
+            engine("image", "rm", "--force", *left, check=False)
+        prune = ("builder", "prune", "--all", "--force")
+        engine("image", "prune", "--force", check=False, timeout=600)
         for kind in ("regular", "source.local"):
-            engine("builder", "prune", "--all", "--force", f"--filter=type={kind}", check=False)
+            engine(*prune, f"--filter=type={kind}", check=False, timeout=600)
         used = subprocess.run(["du", "-s", "-B1", self.data], capture_output=True, text=True).stdout
         if used and int(used.split()[0]) > limit:
-            engine("builder", "prune", "--all", "--force", check=False)
+            engine(*prune, check=False, timeout=600)
 
     def release(self) -> None:
         """Leave the daemon; stop it when no other session uses it."""

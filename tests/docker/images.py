@@ -23,7 +23,6 @@ VARIANTS: dict[str, dict[str, object]] = {
     "sklearn-train": {"workload": "train"},
     "sklearn-serve": {"workload": "serve"},
     "sklearn-ovh": {"workload": "train", "platform": "ovh"},
-    "sklearn-sagemaker": {"workload": "serve", "platform": "sagemaker"},
     "torch-train": {"workload": "train", **_TORCH},
     "torch-serve": {"workload": "serve", **_TORCH},
     "torch-gpu": {

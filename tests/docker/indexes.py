@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import http.server
+import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 import zipfile
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -162,3 +167,103 @@ def _metadata(wheel: Path) -> bytes:
             if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
                 return archive.read(name)
     raise ValueError(f"{wheel} is no wheel: it has no METADATA")
+
+
+FILES = "https://files.pythonhosted.org"
+
+
+class PrivateIndex:
+    """A company's package index: HTTPS with a certificate of its own CA, a name and a password.
+
+    What it serves is PyPI's own index and files, passed on one by one, as such a proxy does.
+
+    `ca` is the CA's certificate, `netrc` a file with credentials, `password` what must not leak.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not shutil.which("openssl"):
+            raise Unavailable("no openssl to make a certificate with")
+        self.ca = folder / "ca.pem"
+        chain, key = _certificate(folder, self.ca)
+        self.password = secrets.token_urlsafe(24)
+        wanted = "Basic " + base64.b64encode(f"builder:{self.password}".encode()).decode()
+        self.refused = 0
+        index = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:  # noqa: N802 the name that http.server calls
+                if self.headers.get("Authorization") == wanted:
+                    self.pass_on()
+                    return
+                index.refused += 1
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="packages"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_HEAD = do_GET  # noqa: N815 uv asks for the size before it reads a part of a wheel
+
+            def pass_on(self) -> None:
+                pages = self.path.startswith("/simple/")
+                asked = urllib.request.Request(
+                    ("https://pypi.org" if pages else FILES) + self.path,
+                    headers={k: v for k, v in self.headers.items() if k in ("Accept", "Range")},
+                    method=self.command,
+                )
+                try:
+                    answer = urllib.request.urlopen(asked, timeout=60)
+                except urllib.error.HTTPError as error:
+                    answer = error
+                with answer:
+                    body = answer.read()
+                if pages:
+                    body = body.replace(FILES.encode(), index.origin.encode())
+                self.send_response(answer.status)
+                for name in ("Content-Type", "Content-Range", "Accept-Ranges"):
+                    if answer.headers[name]:
+                        self.send_header(name, answer.headers[name])
+                head = self.command == "HEAD"
+                size = answer.headers["Content-Length"] if head else len(body)
+                self.send_header("Content-Length", str(size))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = _server(Handler, 0)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, key)
+        self.server.socket = context.wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.origin = f"https://127.0.0.1:{self.server.server_address[1]}"
+        self.url = f"{self.origin}/simple"
+        self.netrc = folder / "netrc"
+        self.netrc.write_text(f"machine 127.0.0.1 login builder password {self.password}\n")
+        self.netrc.chmod(0o600)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop the server."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def _certificate(folder: Path, ca: Path) -> tuple[Path, Path]:
+    """Make a CA and a certificate for 127.0.0.1: answers the files of that and of its key."""
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    chain, key = folder / "server.pem", folder / "server.key"
+    for words in (
+        ["-keyout", folder / "ca.key", "-out", ca, "-subj", "/CN=A company's CA"],
+        ["-keyout", key, "-out", chain, "-subj", "/CN=127.0.0.1"]
+        + ["-CA", ca, "-CAkey", folder / "ca.key"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"],
+    ):
+        command = ["openssl", "req", "-x509", *curve, *map(str, words)]
+        made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if made.returncode:
+            raise Unavailable(f"openssl made no certificate: {made.stderr.strip()}")
+    return chain, key

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import images
 import pytest
 from engine import Container, Engine
 from images import Image, metrics, open_folder
@@ -146,6 +147,19 @@ except PermissionError:
 """
     told = docker.run(one.tag, "-c", script, entrypoint="python", user="1000730000:0")
     assert told.stdout == "the code is safe\n"
+
+
+def test_a_checkout_that_only_its_owner_may_read_runs_as_another_user(
+    image: Callable, builder: Callable, docker: Engine, tmp_path: Path
+) -> None:
+    """As `git clone` leaves it under umask 077."""
+    one = image("sklearn-train")
+    edited = images.copy(one.project, tmp_path)
+    for path in [edited / "main.py", *(edited / "src").rglob("*")]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    (edited / "src").chmod(0o700)
+    built = builder(edited, "umask")
+    assert "--epochs" in docker.run(built.tag, "--help", **one.strict()).stdout
 
 
 def test_on_ovh_the_user_42420_has_a_writable_home_in_workspace(

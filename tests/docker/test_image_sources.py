@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import images
-import projects
 import pytest
 from engine import Build, Engine
 
@@ -19,7 +18,8 @@ def compiled(
 ) -> tuple[Path, Build]:
     """A project with that dependency, and its image."""
     project = images.copy(image("sklearn-train").project, tmp_path_factory.mktemp("compiled"))
-    projects.run("uv", "add", "--quiet", SOURCE_ONLY, cwd=project)
+    # Without --no-sync uv would compile it on this machine too, which need not have a compiler.
+    images.uv(project, "add", "--no-sync", SOURCE_ONLY)
     return project, builder(project, "compiled")
 
 
@@ -48,10 +48,10 @@ def test_its_bytecode_is_compiled_too(docker: Engine, compiled: tuple[Path, Buil
 
 
 def test_another_dependency_does_not_compile_it_again(
-    compiled: tuple[Path, Build], builder: Callable, tmp_path: Path
+    compiled: tuple[Path, Build], builder: Callable, tmp_path: Path, probe: tuple[str, str]
 ) -> None:
     project = images.copy(compiled[0], tmp_path)
-    projects.run("uv", "add", "--quiet", "iniconfig", cwd=project)
+    images.uv(project, "add", "--no-sync", probe[0])
     again = builder(project, "compiled-more")
     assert again.step("[compiled").cached
     assert again.step("/mnt/pylock.framework.toml").cached

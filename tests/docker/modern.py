@@ -1,0 +1,352 @@
+"""Two machines that build apart and rewrite time stamps, which BuildKit does from 0.13 on.
+
+Where a Docker with buildx answers, a machine is a BuildKit container of its own
+(`docker buildx create`), with caches of its own. Where none answers, or no registry does, it is a
+daemon from Debian 13 in a root of its own, which only root can start. Both are cold: no layer, no
+download of uv. They also differ in what must not matter: the second daemon has its data on another
+file system, where folders are listed in another order, and one processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import Build, DockerError, Engine, Layer, Unavailable, cache_folder
+from standins import _mirror
+
+EPOCH = "0"
+"""The time that all files of the layers get: of two dates the earlier, in seconds since 1970."""
+
+_SUITE = "trixie"  # docker.io 26.1, whose BuildKit is 0.13
+_PACKAGES = ("docker.io", "docker-cli", "docker-buildx")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An image as `docker load` takes it, with its layers uncompressed."""
+
+    archive: Path
+    tag: str
+    build: Build
+
+    def layers(self) -> list[Layer]:
+        """The layers, lowest first, with the digest of the tar as the image's config names it."""
+        with tarfile.open(self.archive) as image:
+            manifest = json.load(image.extractfile("manifest.json"))[0]
+            config = json.load(image.extractfile(manifest["Config"]))
+            made = [row for row in config["history"] if not row.get("empty_layer")]
+            rows = zip(manifest["Layers"], config["rootfs"]["diff_ids"], made, strict=True)
+            return [
+                Layer(digest, image.getmember(name).size, row.get("created_by", ""))
+                for name, digest, row in rows
+            ]
+
+    def layer(self, needle: str) -> Layer:
+        """The one layer whose step contains `needle`."""
+        found = [layer for layer in self.layers() if needle in layer.created_by]
+        assert len(found) == 1, f"{len(found)} layers were made by a step with {needle!r}"
+        return found[0]
+
+    def content(self, layer: Layer) -> dict[str, tuple]:
+        """What lies in a layer by its path: all that a tar says of it, files by their digest."""
+        with tarfile.open(self.archive) as image:
+            manifest = json.load(image.extractfile("manifest.json"))[0]
+            digests = [one.digest for one in self.layers()]
+            blob = image.extractfile(manifest["Layers"][digests.index(layer.digest)])
+            with tarfile.open(fileobj=blob) as tar:
+                return {
+                    member.name: (
+                        member.type,
+                        oct(member.mode),
+                        member.uid,
+                        member.gid,
+                        member.mtime,
+                        member.linkname,
+                        tuple(sorted(member.pax_headers.items())),
+                        hashlib.sha256(tar.extractfile(member).read()).hexdigest()
+                        if member.isfile()
+                        else "",
+                    )
+                    for member in tar
+                }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A builder with caches of its own and the daemon that runs what it built."""
+
+    docker: Engine
+    provide: Callable[[str], None]
+    """Makes a base image exist in this builder: call it with the reference."""
+    flags: tuple[str, ...] = ()
+    """More words for `docker build`."""
+
+    def export(self, project: Path, archive: Path, **how) -> Exported:
+        """Build a project's image with all time stamps rewritten, into a file.
+
+        Uncompressed, to be quick: BuildKit's gzip gives equal layers equal digests. Keywords as
+        Engine.build. Raises BuildFailed.
+        """
+        tag = f"drydock-test-{os.getpid()}/{archive.stem}"
+        output = f"type=docker,dest={archive},rewrite-timestamp=true,compression=uncompressed"
+        build = self.docker.build(
+            project,
+            tag,
+            build_args={"SOURCE_DATE_EPOCH": EPOCH},
+            extra=[f"--output={output}", *self.flags],
+            **how,
+        )
+        return Exported(archive, tag, build)
+
+    def load(self, image: Exported) -> str:
+        """Make the daemon know an exported image; answers the tag to run it by."""
+        self.docker("load", f"--input={image.archive}", timeout=600)
+        return image.tag
+
+
+def differences(one: dict[str, tuple], other: dict[str, tuple]) -> list[str]:
+    """The paths that two layers (as of Exported.content) do not have alike, and in what."""
+    told = []
+    for path in sorted(one.keys() | other.keys()):
+        if path not in one or path not in other:
+            told.append(f"{path}: only in the {'first' if path in one else 'second'}")
+        elif one[path] != other[path]:
+            pairs = [pair for pair in zip(one[path], other[path], strict=True) if len({*pair}) > 1]
+            told.append(f"{path}: {pairs}")
+    return told
+
+
+@contextlib.contextmanager
+def machines(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
+    """Two machines; `docker` is the client and daemon of this one. Removed at the end.
+
+    Raises Unavailable with the reasons where there is no BuildKit that rewrites time stamps.
+    """
+    reasons = []
+    for kind in (_containers, _daemons):
+        with contextlib.ExitStack() as stack:
+            try:
+                pair = stack.enter_context(kind(docker))
+                for machine in pair:
+                    _probe(machine)
+            except (Unavailable, DockerError, OSError, subprocess.SubprocessError) as missing:
+                reasons.append(str(missing).strip().splitlines()[-1])
+                continue
+            yield pair
+            return
+    raise Unavailable("no BuildKit that rewrites time stamps: " + "; ".join(reasons))
+
+
+def _probe(machine: Machine) -> None:
+    """Build one file: its time must be the epoch. Versions do not tell, Debian's says v0.0.0."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "probe").write_text("probe\n")
+        Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY probe /probe\n")
+        archive = Path(folder, "probe.tar")
+        image = machine.export(Path(folder), archive, timeout=120)
+        # Type, mode, user and group come before the time.
+        if image.content(image.layers()[0])["probe"][4] != int(EPOCH):
+            raise Unavailable("this BuildKit leaves time stamps as they are")
+
+
+# -- where Docker and a registry answer ----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _containers(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
+    """BuildKit's own image in two containers; base images come from their registries."""
+    names = [f"drydock-test-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+
+    def provide(reference: str) -> None:
+        """Nothing to do: such a builder pulls."""
+
+    pair: list[Machine] = []
+    try:
+        for name in names:
+            docker(
+                "buildx",
+                "create",
+                "--driver=docker-container",
+                "--driver-opt=network=host",
+                "--buildkitd-flags=--allow-insecure-entitlement=network.host",
+                "--bootstrap",
+                f"--name={name}",
+                timeout=600,
+            )
+            client = Engine(docker.client, {**docker.environment, "BUILDX_BUILDER": name})
+            # Engine.build asks for the host's network, which such a builder must be told to give.
+            pair.append(Machine(client, provide, ("--allow=network.host",)))
+        yield pair[0], pair[1]
+    finally:
+        for machine in pair:
+            machine.docker.cleanup()
+        for name in names:
+            docker("buildx", "rm", "--force", name, check=False)
+
+
+# -- where only root is here ---------------------------------------------------------------------
+
+
+def debian_root() -> Path:
+    """A folder with a root of Debian 13 that has Docker in it. Cached."""
+    if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
+        raise Unavailable("a daemon of Debian 13 needs root and mmdebstrap")
+    recipe = hashlib.sha256(repr((_SUITE, _PACKAGES, 1)).encode()).hexdigest()[:12]
+    target = cache_folder() / f"docker-{_SUITE}-{recipe}"
+    if target.exists():
+        return target
+    scratch = Path(tempfile.mkdtemp(dir=cache_folder()))
+    try:
+        made = subprocess.run(
+            [
+                "mmdebstrap",
+                "--variant=minbase",
+                f"--include={','.join(_PACKAGES)}",
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                # What the daemon's mounts go to.
+                '--customize-hook=touch "$1/etc/resolv.conf" "$1/etc/hosts"',
+                '--customize-hook=mkdir -p "$1/var/lib/docker"',
+                _SUITE,
+                str(scratch / "root"),
+                _mirror(),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode:
+            raise Unavailable(f"mmdebstrap {_SUITE} failed: {made.stderr.strip().splitlines()[-1]}")
+        (scratch / "root").rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+# Mounts of a namespace that ends with the daemon: nothing is left to unmount. Words: the root, the
+# data, the folder of the socket, the file system of the data ("" is the folder's own).
+_START = """
+set -e
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount --rbind /sys "$1/sys"
+mount --rbind /dev "$1/dev"
+mount -t tmpfs tmpfs "$1/run"
+mkdir "$1/run/drydock"
+mount --bind "$3" "$1/run/drydock"
+if test -n "$4"; then mount -t "$4" "$4" "$2"; fi
+mount --bind "$2" "$1/var/lib/docker"
+mount --bind /etc/resolv.conf "$1/etc/resolv.conf"
+mount --bind /etc/hosts "$1/etc/hosts"
+exec chroot "$1" dockerd --config-file=/run/drydock/daemon.json
+"""
+
+
+@contextlib.contextmanager
+def _daemon(root: Path, *, filesystem: str = "", processors: int | None = None) -> Iterator[str]:
+    """A daemon in a Debian root, with no image yet; answers its address."""
+    data = Path(tempfile.mkdtemp(prefix="docker-data-", dir=cache_folder()))
+    # A socket's path may have 108 characters: the cache folder can be too deep for it.
+    run = Path(tempfile.mkdtemp(prefix="drydock-"))
+    settings = {
+        "hosts": ["unix:///run/drydock/docker.sock"],
+        "pidfile": "/run/drydock/docker.pid",
+        "exec-root": "/run/docker",
+        # The exporter that rewrites needs this image store.
+        "features": {"containerd-snapshotter": True},
+        # Builds run on the host's network and containers on none: a bridge is not needed.
+        "bridge": "none",
+        "iptables": False,
+        "ip6tables": False,
+    }
+    (run / "daemon.json").write_text(json.dumps(settings))
+    words = ["unshare", "--mount", "--propagation=private"]
+    if processors:
+        some = sorted(os.sched_getaffinity(0))[:processors]
+        words += ["taskset", "--cpu-list", ",".join(map(str, some))]
+    # Whatever ends the tests ends the daemon.
+    words += ["setpriv", "--pdeathsig=TERM", "sh", "-c", _START, "sh"]
+    words += [str(root), str(data), str(run), filesystem]
+    try:
+        with open(run / "log", "w") as log:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            end = time.monotonic() + 90
+            while not (run / "docker.sock").exists():
+                if process.poll() is not None or time.monotonic() > end:
+                    last = (run / "log").read_text(errors="replace").splitlines()[-1:]
+                    raise Unavailable(f"the daemon of Debian 13 did not start: {' '.join(last)}")
+                time.sleep(0.2)
+            yield f"unix://{run}/docker.sock"
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
+            process.wait()
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _daemons(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
+    """Two daemons of Debian 13; base images are copied from this machine's daemon."""
+    root = debian_root()
+    with contextlib.ExitStack() as stack:
+        config = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (config / "cli-plugins").mkdir()
+        plugin = Path("usr/libexec/docker/cli-plugins/docker-buildx")
+        (config / "cli-plugins" / plugin.name).symlink_to(root / plugin)
+
+        def machine(host: str) -> Machine:
+            environment = {**docker.environment, "DOCKER_HOST": host, "DOCKER_CONFIG": str(config)}
+            environment.pop("DOCKER_CONTEXT", None)
+            # The client runs outside the root, to see the projects.
+            client = Engine(str(root / "usr/bin/docker"), environment)
+            stack.callback(client.cleanup)
+
+            def provide(reference: str) -> None:
+                if client.image(reference) is None:
+                    _copy(docker, client, reference)
+
+            client("version", timeout=60)
+            return Machine(client, provide)
+
+        one = stack.enter_context(_daemon(root))
+        other = stack.enter_context(_daemon(root, filesystem="tmpfs", processors=1))
+        yield machine(one), machine(other)
+
+
+def _copy(source: Engine, target: Engine, reference: str) -> None:
+    """`docker save | docker load`."""
+    save = subprocess.Popen(
+        [source.client, "save", reference],
+        env=source.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    with save:
+        target("load", stdin=save.stdout, timeout=600)
+    if save.returncode:
+        raise DockerError(f"docker save {shlex.quote(reference)}: exit {save.returncode}")

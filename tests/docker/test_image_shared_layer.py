@@ -1,0 +1,172 @@
+"""A fleet stores and pulls a framework once: its layer is the same in images of different projects
+that were built apart, once BuildKit rewrites the time stamps; and no start pays for that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import images
+import modern
+import projects
+import pytest
+from engine import Engine, Unavailable
+from modern import Exported, Machine
+
+FRAMEWORK = "/mnt/pylock.framework.toml"
+REST = "/mnt/pylock.image.toml"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Images of three projects with one framework. The second's builder had no cache of the first.
+
+    `third` differs from `first` in everything but what it depends on, and comes from the builder of
+    `second`. `tag` is `first` as a daemon loaded it from its file.
+    """
+
+    first: Exported
+    second: Exported
+    third: Exported
+    machine: Machine
+    tag: str
+
+
+@pytest.fixture(scope="module")
+def fleet(
+    docker: Engine,
+    standin: Callable[[str], bool],
+    template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Fleet]:
+    """Generate the projects, build them on two machines and load one of the images."""
+    folder = tmp_path_factory.mktemp("fleet")
+
+    def project(name: str, **answers: object) -> Path:
+        return projects.generate(template, folder / name, lock=True, **answers)
+
+    first = project("alpha", description="Tells digits apart", workload="train")
+    second = project(
+        "beta-two", description="Answers", workload="serve", platform="ovh", ci="gitlab"
+    )
+    images.replace(second / "pyproject.toml", 'version = "0.1.0"', 'version = "3.2.1"')
+    images.uv(second, "add", "--no-sync", "humanize")
+    third = project("gamma", description="Another", image_name="registry.example/gamma", ci="none")
+    images.replace(third / "pyproject.toml", 'version = "0.1.0"', 'version = "9.0"')
+    images.uv(third, "lock")
+    try:
+        references = images.base_images(first)
+        for reference in references:
+            standin(reference)
+        with modern.machines(docker) as (here, there):
+            for machine in (here, there):
+                for reference in references:
+                    machine.provide(reference)
+            made = [
+                here.export(first, folder / "alpha.tar", no_cache=True),
+                there.export(second, folder / "beta-two.tar", no_cache=True),
+                there.export(third, folder / "gamma.tar"),
+            ]
+            yield Fleet(*made, here, here.load(made[0]))
+    except Unavailable as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"needed for this run: {missing}", pytrace=False)
+        pytest.skip(str(missing))
+    finally:
+        for archive in folder.glob("*.tar"):
+            archive.unlink()
+
+
+def assert_same(one: Exported, other: Exported, step: str) -> None:
+    """The layers that `step` made are one and the same; says what differs where they are not."""
+    first, second = one.layer(step), other.layer(step)
+    if first.digest != second.digest:
+        told = modern.differences(one.content(first), other.content(second))
+        pytest.fail(f"{len(told)} differences:\n" + "\n".join(told[:20]), pytrace=False)
+
+
+def test_two_projects_built_apart_have_one_framework_layer(fleet: Fleet) -> None:
+    assert fleet.first.build.step(FRAMEWORK).ran and fleet.second.build.step(FRAMEWORK).ran
+    assert fleet.first.layer(FRAMEWORK).size > 100_000_000
+    assert_same(fleet.first, fleet.second, FRAMEWORK)
+
+
+def test_two_projects_with_the_same_dependencies_have_one_layer_of_them_too(fleet: Fleet) -> None:
+    assert fleet.third.build.step(FRAMEWORK).cached
+    assert fleet.first.build.step(REST).ran and fleet.third.build.step(REST).ran
+    assert fleet.first.layer(REST).digest != fleet.second.layer(REST).digest
+    assert_same(fleet.first, fleet.third, REST)
+
+
+def test_the_framework_layer_has_only_the_environment_so_that_a_new_base_keeps_it(
+    fleet: Fleet,
+) -> None:
+    """Bytecode of the standard library, which running Python leaves behind, has the time stamps of
+    the base image in it: a rebuilt base would make another layer of the same framework.
+    """
+    paths = fleet.first.content(fleet.first.layer(FRAMEWORK))
+    assert "opt/venv/bin/python" in paths
+    assert [
+        path for path in paths if path != "opt" and not f"{path}/".startswith("opt/venv/")
+    ] == []
+
+
+def test_bytecode_in_the_image_has_no_time_stamp_and_is_that_of_its_source(
+    fleet: Fleet,
+) -> None:
+    script = """
+import importlib.util, json, os, pathlib, sys
+answer = {"good": 0, "wrong": [], "missing": []}
+for source in pathlib.Path(sys.prefix).rglob("*.py"):
+    text = source.read_bytes()
+    try:
+        compile(text, str(source), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        continue  # a template of code
+    cached = pathlib.Path(importlib.util.cache_from_source(str(source)))
+    if not cached.exists():
+        answer["missing"].append(str(source))
+        continue
+    head = cached.read_bytes()[:16]
+    # https://peps.python.org/pep-0552/: bit 0 says hash instead of time stamp, bit 1 to check it.
+    right = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+    right += importlib.util.source_hash(text)
+    if head == right:
+        answer["good"] += 1
+    else:
+        answer["wrong"].append(str(source))
+print(json.dumps(answer))
+"""
+    ran = fleet.machine.docker.run(fleet.tag, "-Wignore", "-c", script, entrypoint="python")
+    [answer] = images.metrics(ran.stdout)
+    assert answer["good"] > 1000
+    assert (answer["wrong"][:5], answer["missing"][:5]) == ([], [])
+
+
+def test_a_start_compiles_nothing_of_the_packages_nor_of_the_standard_library(
+    fleet: Fleet,
+) -> None:
+    """Python names with -v what it read each module's code from: a .pyc, or the source."""
+    code = "import numpy, sklearn.ensemble, sys; print(sys.prefix, sys.base_prefix)"
+    ran = fleet.machine.docker.run(fleet.tag, "-v", "-c", code, entrypoint="python", user="42420")
+    prefixes = tuple(f"{prefix}/lib/" for prefix in ran.stdout.split())
+    read = [
+        line.rpartition(" from ")[2].strip("'")
+        for line in ran.stderr.splitlines()
+        if line.startswith("# code object from")
+    ]
+    read = [path for path in read if path.startswith(prefixes)]
+    assert len([path for path in read if path.endswith(".pyc")]) > 500
+    assert [path for path in read if not path.endswith(".pyc")] == []
+    assert "# wrote " not in ran.stderr and "# bytecode is stale" not in ran.stderr
+
+
+def test_every_file_of_the_layers_is_dated_alike(fleet: Fleet) -> None:
+    """Else the digests would be equal only by luck of the clock."""
+    for image in (fleet.first, fleet.second):
+        times = {entry[4] for entry in image.content(image.layer(FRAMEWORK)).values()}
+        assert times == {int(modern.EPOCH)}, json.dumps(sorted(times))
