@@ -324,7 +324,6 @@ def _daemons(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
             environment.pop("DOCKER_CONTEXT", None)
             # The client runs outside the root, to see the projects.
             client = Engine(str(root / "usr/bin/docker"), environment)
-            stack.callback(client.cleanup)
 
             def provide(reference: str) -> None:
                 if client.image(reference) is None:
