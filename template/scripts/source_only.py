@@ -11,7 +11,7 @@ PYTHON = f"3{sys.version_info.minor}"
 
 
 def fits(wheel: dict) -> bool:
-    """Can this Python install the wheel? (uv decides in the end; it also compares glibc versions.)"""
+    """Can this Python install the wheel? (In the end uv decides, which also looks at glibc.)"""
     pythons, abi, systems = wheel["url"].removesuffix(".whl").split("-")[-3:]
     if abi == "abi3":
         fitting = any(

@@ -259,7 +259,11 @@ exec chroot "$1" dockerd --config-file=/run/drydock/daemon.json
 @contextlib.contextmanager
 def _daemon(root: Path, *, filesystem: str = "", processors: int | None = None) -> Iterator[str]:
     """A daemon in a Debian root, with no image yet; answers its address."""
-    data = Path(tempfile.mkdtemp(prefix="docker-data-", dir=cache_folder()))
+    # What a session that was killed could not remove.
+    for left in cache_folder().glob("docker-data-*-*"):
+        if not Path("/proc", left.name.split("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    data = Path(tempfile.mkdtemp(prefix=f"docker-data-{os.getpid()}-", dir=cache_folder()))
     # A socket's path may have 108 characters: the cache folder can be too deep for it.
     run = Path(tempfile.mkdtemp(prefix="drydock-"))
     settings = {
@@ -285,6 +289,8 @@ def _daemon(root: Path, *, filesystem: str = "", processors: int | None = None) 
         with open(run / "log", "w") as log:
             process = subprocess.Popen(
                 words,
+                # A folder of this machine's would not be there in the root.
+                env={**os.environ, "TMPDIR": "/tmp"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
