@@ -140,7 +140,9 @@ def test_python_is_the_same_everywhere(rendered: Rendered) -> None:
         dockerfile = (folder / "Dockerfile").read_text()
         assert f"--python {version} " in dockerfile
         base = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile, re.MULTILINE)[1]
-        assert f"python:{version}-" in base or f"uv python install --no-bin {version} " in dockerfile
+        assert (
+            f"python:{version}-" in base or f"uv python install --no-bin {version} " in dockerfile
+        )
 
 
 def test_base_images_come_from_the_mirror_where_one_is_named(rendered: Rendered) -> None:
