@@ -1145,7 +1145,7 @@ def stack(catalogue: Catalogue, answers: Mapping[str, Any]) -> dict[str, Any]:
             "image": _image_facts(catalogue.python_image(solution.python), mirror)["image"],
         },
         "base": _image_facts(solution.image, mirror),
-        "devel": _image_facts(solution.devel, mirror) if solution.devel else None,
+        "devel": _devel_facts(catalogue, solution, mirror),
         "framework": {
             "name": solution.framework.name,
             "title": solution.framework.title,
@@ -1160,6 +1160,7 @@ def stack(catalogue: Catalogue, answers: Mapping[str, Any]) -> dict[str, Any]:
         **_index_tables(solution, index_url),
         "dependencies": _requirements(catalogue, request, "dependencies"),
         "dev_dependencies": _requirements(catalogue, request, "dev"),
+        "build_dependencies": _requirements(catalogue, request, "build"),
         "cuda": solution.wheel.cuda,
         "driver": driver_facts(catalogue, solution) if gpu else None,
         "platform": {
@@ -1195,9 +1196,13 @@ def _index_tables(solution: Solution, index_url: str) -> dict[str, list[dict[str
         facts = _wheel_facts(solution.framework, wheel, index_url)
         if index := facts["index"]:
             indexes.append(index)
-            origin = {"index": index["name"], "group": group, "marker": facts["marker"]}
+            origin = {"index": index["name"], "marker": facts["marker"]}
+            groups = [group]
+            if group == "gpu" and solution.devel:
+                # uv applies a source by the group that is asked for, and `cuda` includes `gpu`.
+                groups.append("cuda")
             for package in facts["packages"]:
-                origins.setdefault(package, []).append(origin)
+                origins.setdefault(package, []).extend({**origin, "group": one} for one in groups)
     sources = [{"package": name, "origins": rows} for name, rows in origins.items()]
     return {"indexes": indexes, "sources": sources}
 
@@ -1258,6 +1263,30 @@ def _image_facts(image: Image, mirror: str) -> dict[str, Any]:
         "os": image.os,
         "digest": image.digest,
     }
+
+
+def _devel_facts(catalogue: Catalogue, solution: Solution, mirror: str) -> dict[str, Any] | None:
+    """The builder image, and the compute capabilities to compile for; None without a builder.
+
+    Those of the GPUs that are named; for "any", those that the framework's build was compiled for
+    and the builder's CUDA knows.
+    """
+    if not solution.devel:
+        return None
+    targets = {gpu.compute for gpu in named_gpus(catalogue, solution.request)}
+    if "any" in solution.request.gpus:
+        toolkit = catalogue.toolkits[solution.devel.cuda or ""]
+        oldest, newest = version(toolkit["oldest_compute"]), version(toolkit["newest_compute"])
+        targets |= {
+            kernel
+            for kernels in solution.wheel.kernels.values()
+            for kernel in kernels
+            if oldest <= version(kernel.removesuffix("+PTX")) <= newest
+        }
+    # "9.0+PTX" says all that "9.0" does.
+    targets -= {target for target in targets if f"{target}+PTX" in targets}
+    ordered = sorted(targets, key=lambda target: version(target.removesuffix("+PTX")))
+    return {**_image_facts(solution.devel, mirror), "targets": ordered}
 
 
 def _wheel_facts(framework: Framework, wheel: Wheel, index_url: str) -> dict[str, Any]:

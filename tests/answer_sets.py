@@ -19,6 +19,7 @@ CHOICES: dict[str, list] = {
     "driver": ["580", "570.86.15", "610"],
     "advanced": [False, True],
     "gpu_base": ["auto", "nvidia", "slim"],
+    "compile_cuda": [False, True],
     "apt_packages": ["", "libgl1 ffmpeg"],
     "package_index": ["", "https://pypi.example.com/simple"],
     "pytorch_index": ["", "https://pytorch.example.com/whl"],
@@ -27,8 +28,15 @@ CHOICES: dict[str, list] = {
 }
 """What is tried for each question. The order of the names is that of the form."""
 
-GPU_ONLY = {"gpus", "driver", "gpu_base"}
-ADVANCED_ONLY = {"gpu_base", "apt_packages", "package_index", "pytorch_index", "image_mirror"}
+GPU_ONLY = {"gpus", "driver", "gpu_base", "compile_cuda"}
+ADVANCED_ONLY = {
+    "gpu_base",
+    "compile_cuda",
+    "apt_packages",
+    "package_index",
+    "pytorch_index",
+    "image_mirror",
+}
 
 
 def asked(name: str, answers: dict) -> bool:

@@ -1,4 +1,5 @@
-"""List what has to be compiled: packages of a pylock.toml that have no wheel for this Linux.
+"""Print the part of a pylock.toml that has to be compiled: what has no wheel for this Linux, and
+what comes from Git. Prints nothing where there is no such package.
 
 The Dockerfile runs it. Usage: python source_only.py pylock.toml
 """
@@ -6,8 +7,10 @@ The Dockerfile runs it. Usage: python source_only.py pylock.toml
 import platform
 import sys
 import tomllib
+from pathlib import Path
 
 PYTHON = f"3{sys.version_info.minor}"
+START = "\n[[packages]]\n"
 
 
 def fits(wheel: dict) -> bool:
@@ -27,8 +30,17 @@ def fits(wheel: dict) -> bool:
     )
 
 
-with open(sys.argv[1], "rb") as file:
-    for package in tomllib.load(file)["packages"]:
-        if "sdist" in package and not any(map(fits, package.get("wheels", []))):
-            digest = package["sdist"]["hashes"]["sha256"]
-            print(f"{package['name']}=={package['version']} --hash=sha256:{digest}")
+def is_source(package: dict) -> bool:
+    """Is the package, an entry of the file, to be built?"""
+    if "sdist" in package:
+        return not any(map(fits, package.get("wheels", [])))
+    archive = package.get("archive", {"url": ".whl"})
+    return "vcs" in package or not archive["url"].endswith(".whl")
+
+
+text = Path(sys.argv[1]).read_text()
+head, *tables = text.split(START)
+packages = tomllib.loads(text)["packages"]
+sources = [table for table, entry in zip(tables, packages, strict=True) if is_source(entry)]
+if sources:
+    print(START.join([head, *sources]))

@@ -32,6 +32,15 @@ VARIANTS: dict[str, dict[str, object]] = {
         "gpu_base": "nvidia",
         **_TORCH,
     },
+    "torch-cuda": {
+        "workload": "train",
+        "accelerator": "gpu",
+        "gpus": ["T4", "H100"],
+        "cuda": "12.6",
+        "gpu_base": "slim",
+        "compile_cuda": True,
+        **_TORCH,
+    },
 }
 """The answers of the projects under test, by name; every other answer is the default."""
 

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import html
 import http.server
+import io
 import secrets
 import shutil
 import ssl
 import subprocess
 import sys
+import tarfile
 import threading
 import urllib.error
 import urllib.request
@@ -65,6 +67,18 @@ def make_wheel(folder: Path, name: str, version: str, text: str) -> Path:
     return wheel
 
 
+def make_sdist(folder: Path, name: str, version: str, files: dict[str, str]) -> Path:
+    """Write a source distribution of `files` (path to text), whose metadata need no build."""
+    sdist = folder / f"{name}-{version}.tar.gz"
+    info = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n"
+    with tarfile.open(sdist, "w:gz") as archive:
+        for path, text in {**files, "PKG-INFO": info}.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{path}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return sdist
+
+
 def _server(
     handler: type[http.server.BaseHTTPRequestHandler], port: int
 ) -> http.server.ThreadingHTTPServer:
@@ -78,7 +92,8 @@ def _server(
 class Index:
     """An HTTP server on 127.0.0.1 that answers as a simple index (PEP 503, 658).
 
-    `wheels` maps an index's name, which may be a path ("cpu", "cu126"), to the wheels it serves:
+    `wheels` maps an index's name, which may be a path ("cpu", "cu126"), to the wheels (or source
+    distributions) it serves:
     http://127.0.0.1:PORT/cpu/torch/ lists the wheels of torch, with their hashes and metadata.
     Like the PyTorch index it tells no upload times. `port` is the port to take if it is free: uv
     caches by address, so the same one again spares it a second copy of a large wheel.
@@ -118,14 +133,14 @@ class Index:
     def _add(self, name: str, project: str, path: Path) -> str:
         where = f"/{name}/{project}/{path.name}"
         self.files[where] = path
-        metadata = _metadata(path)
-        self.blobs[f"{where}.metadata"] = ("application/octet-stream", metadata)
         digest = hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
-        meta = hashlib.sha256(metadata).hexdigest()
-        return (
-            f'<a href="{quote(path.name)}#sha256={digest}" data-core-metadata="sha256={meta}"'
-            f' data-dist-info-metadata="sha256={meta}">{html.escape(path.name)}</a>'
-        )
+        link = f'<a href="{quote(path.name)}#sha256={digest}"'
+        if path.suffix == ".whl":
+            metadata = _metadata(path)
+            self.blobs[f"{where}.metadata"] = ("application/octet-stream", metadata)
+            meta = f'"sha256={hashlib.sha256(metadata).hexdigest()}"'
+            link += f" data-core-metadata={meta} data-dist-info-metadata={meta}"
+        return f"{link}>{html.escape(path.name)}</a>"
 
     def _page(self, where: str, body: str) -> None:
         page = f"<!DOCTYPE html>\n<html><body>\n{body}\n</body></html>\n"

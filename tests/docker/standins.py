@@ -10,6 +10,8 @@ What each stands for:
 - `nvidia/cuda:X.Y.Z-base-ubuntuNN.NN`: the same root with no Python, the variables of the real
   image, its user `ubuntu` (uid 1000, from 24.04 on), and, for `uv python install`, a download list
   that points at this machine's CPythons.
+- `nvidia/cuda:X.Y.Z-devel-ubuntuNN.NN`: the same with Debian's compilers and the CUDA toolkit of
+  this machine, whatever its version; where there is none, with an nvcc that is the C++ compiler.
 - `ghcr.io/astral-sh/uv:X`: nothing but /uv and /uvx, from the wheel of that version.
 """
 
@@ -314,6 +316,44 @@ def _cuda_base(docker: Engine, context: Path, version: str, ubuntu: str) -> list
     ]
 
 
+# Enough for code that is the same in C++: it compiles the host's half and no kernel.
+_NVCC = """#!/bin/sh
+# A stand-in for nvcc: the C++ compiler, told to leave out what only nvcc knows.
+for word; do
+    shift
+    case $word in
+        -gencode=*) ;;
+        -Xcompiler=*) set -- "$@" "${word#*=}" ;;
+        *) set -- "$@" "$word" ;;
+    esac
+done
+exec g++ -x c++ "$@"
+"""
+
+
+def _toolkit() -> Path | None:
+    """The folder of this machine's CUDA toolkit."""
+    folder = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+    return folder.resolve() if (folder / "bin" / "nvcc").exists() else None
+
+
+def _cuda_devel(docker: Engine, context: Path, version: str, ubuntu: str) -> list[str]:
+    toolkit = _toolkit()
+    if toolkit:
+        left = shutil.ignore_patterns("doc", "samples", "extras", "nsight*", "compute-sanitizer")
+        shutil.copytree(toolkit, context / "cuda", symlinks=True, ignore=left)
+    else:
+        (context / "cuda" / "bin").mkdir(parents=True)
+        (context / "cuda" / "bin" / "nvcc").write_text(_NVCC)
+        (context / "cuda" / "bin" / "nvcc").chmod(0o755)
+    return [
+        *_cuda_base(docker, context, version, ubuntu)[:-1],
+        "RUN apt-get update && apt-get install --yes --no-install-recommends build-essential",
+        "COPY cuda /usr/local/cuda",
+        'CMD ["/bin/bash"]',
+    ]
+
+
 def uv_binary(version: str, folder: Path) -> None:
     """Put `uv` and `uvx` of that version into a folder, from its wheel on the package index."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -345,6 +385,8 @@ def _lines(docker: Engine, context: Path, reference: str) -> list[str]:
         return _slim_python(docker, context, found[1], found[2])
     if found := re.search(r"(?:^|/)nvidia/cuda:([\d.]+)-base-ubuntu([\d.]+)$", reference):
         return _cuda_base(docker, context, found[1], found[2])
+    if found := re.search(r"(?:^|/)nvidia/cuda:([\d.]+)-devel-ubuntu([\d.]+)$", reference):
+        return _cuda_devel(docker, context, found[1], found[2])
     if found := re.search(r"(?:^|/)astral-sh/uv:(\d+\.\d+\.\d+)$", reference):
         return _uv_image(docker, context, found[1])
     raise Unavailable(f"no registry has {reference} for us, and there is no stand-in for it")

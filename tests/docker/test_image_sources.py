@@ -1,11 +1,17 @@
-"""A dependency that the index has only as source: compiled, and without a compiler in the image."""
+"""Dependencies that the index has only as source, or that come from Git: they are built, and what
+builds them is not in the image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import http.server
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import images
+import projects
 import pytest
 from engine import Build, Engine
 
@@ -69,3 +75,37 @@ def test_a_build_without_any_cache_compiles_it_all_the_same(
 def test_a_project_without_such_a_dependency_installs_no_compiler(image: Callable) -> None:
     step = image("sklearn-train").build.step("[compiled")
     assert not [line for line in step.lines if "build-essential" in line]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[str]:
+    """The URL of a Git repository with a Python package, on loopback."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "drydock_from_git.py").write_text('TEXT = "from Git"\n')
+    (source / "pyproject.toml").write_text(
+        '[project]\nname = "drydock-from-git"\nversion = "1.0"\n\n'
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    )
+    projects.commit_all(source, "A package")
+    served = tmp_path / "served"
+    projects.git("clone", "--quiet", "--bare", source, served / "package.git", cwd=tmp_path)
+    projects.git("update-server-info", cwd=served / "package.git")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/package.git"
+        server.shutdown()
+
+
+def test_a_dependency_from_git_is_installed_and_git_is_not(
+    docker: Engine, image: Callable, builder: Callable, repository: str, tmp_path: Path
+) -> None:
+    project = images.copy(image("sklearn-train").project, tmp_path)
+    images.uv(project, "add", "--no-sync", f"drydock-from-git @ git+{repository}")
+    build = builder(project, "from-git")
+    code = "import drydock_from_git as d; print(d.TEXT)"
+    ran = docker.run(build.tag, "-c", code, entrypoint="python", network="none", user="42420")
+    assert ran.stdout.strip() == "from Git"
+    programs = {Path(path).name for path in docker.image_files(build.tag) if "bin/" in path}
+    assert "python3" in programs and not programs & {"git", "gcc"}
