@@ -144,6 +144,35 @@ def table(document: dict) -> str:
     return "\n".join(out)
 
 
+def bytecode_results() -> list[dict]:
+    """What bytecode.py measured, the small workload first."""
+    read = [json.loads(path.read_text()) for path in HERE.glob("results/bytecode/*.json")]
+    return sorted(read, key=lambda one: one["workload"] != "small")
+
+
+def bytecode_table(document: dict) -> str:
+    """The Markdown of one run of bytecode.py."""
+    keys = {
+        "build_seconds": "cold build, the downloads in the cache",
+        "image_bytes": "image",
+        "import_seconds": "start, to the framework imported",
+        "health_seconds": "start, to the first health answer",
+    }
+    variants = list(document["variants"].values())
+    out = [f"| {document['title']} | {' | '.join(one['title'] for one in variants)} |"]
+    out.append("| --- |" + " ---: |" * len(variants))
+    for key, label in keys.items():
+        middles = [median(one[key]) for one in variants]
+        text = amount if key == "image_bytes" else lambda number: f"{figure(number)} s"
+        out.append(f"| {label} | {' | '.join(map(text, middles))} |")
+    samples = len(variants[0]["build_seconds"]), len(variants[0]["import_seconds"])
+    machine = document["machine"]
+    told = f"Measured on {document['date']} with `{document['command']}`: medians of {samples[0]} "
+    told += f"builds and {samples[1]} starts, {machine['cores']} cores ({machine['cpu']}), Docker "
+    told += f"{machine['docker']}. Load average before {document['load_before']}, after "
+    return "\n".join([*out, "", f"{told}{document['load_after']}."])
+
+
 def _spread(document: dict, names: list[str]) -> list[str]:
     """Fastest and slowest sample of each figure, and how many there were."""
     titles = [document["contenders"][name]["title"] for name in names]
@@ -277,12 +306,14 @@ def _mark(number: int, x: float, y: float) -> str:
 
 def written(readme: str) -> str:
     """README.md with its result blocks as the JSON has them. Raises ValueError without a block."""
-    for document in results():
-        start, end = f"<!-- results {document['workload']} -->", "<!-- end -->"
+    blocks = {document["workload"]: table(document) for document in results()}
+    blocks |= {"bytecode": "\n\n".join(map(bytecode_table, bytecode_results()))}
+    for name, content in blocks.items():
+        start, end = f"<!-- results {name} -->", "<!-- end -->"
         block = re.compile(rf"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
         if not block.search(readme):
             raise ValueError(f"benchmarks/README.md has no line {start!r}")
-        text = f"{start}\n\n{table(document)}\n\n{end}"
+        text = f"{start}\n\n{content}\n\n{end}"
         readme = block.sub(lambda _found, text=text: text, readme)
     return readme
 
