@@ -59,8 +59,8 @@ def publish(
     environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "LOG": str(log)}
     environment |= {
         "REPORT": REPORT,
-        "TESTED": '["sha256:1"]',
-        "PUSHED": '["sha256:1"]',
+        "TESTED": "sha256:1\nsha256:2",
+        "PUSHED": "sha256:1\nsha256:2",
         **variables,
     }
     done = subprocess.run(
@@ -158,7 +158,12 @@ def test_every_tag_is_that_of_the_one_image_that_was_pushed(made, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("variables", "bakes"), [({"PUSHED": '["sha256:2"]'}, True), ({"LOGIN": "1"}, False)]
+    ("variables", "bakes"),
+    [
+        ({"PUSHED": "sha256:1\nsha256:3"}, True),
+        ({"PUSHED": "", "TESTED": ""}, True),
+        ({"LOGIN": "1"}, False),
+    ],
 )
 def test_no_tag_is_given_to_what_was_not_tested_or_where_the_login_fails(
     made, tmp_path: Path, variables: dict[str, str], bakes: bool

@@ -55,7 +55,7 @@ def test_nothing_of_the_templates_language_is_left(rendered: Rendered) -> None:
             if name in {"README.md", "pyproject.toml", ".copier-answers.yml"}:
                 text = text.replace("{{ braces }}", "")
             text = re.sub(r"\$\{\{.*?\}\}", "", text)
-            text = re.sub(r"--format '\{\{json [\w.]+\}\}'", "", text)
+            text = re.sub(r"--format '\{\{.*\}\}'", "", text)
             assert not re.search(r"\{\{|\{%|\{#", text), f"{folder.name}/{name}"
 
 
@@ -102,6 +102,35 @@ def test_no_two_steps_of_a_dockerfile_run_into_each_other(rendered: Rendered) ->
             else:
                 assert re.match(rf"({words}) |#|$", line), f"{path}: {line}"
             continued = line.endswith("\\")
+
+
+def steps(dockerfile: Path) -> list[str]:
+    """The instructions, each on one line and without comments."""
+    lines = [line for line in dockerfile.read_text().splitlines() if not line.startswith("#")]
+    return [step for step in "\n".join(lines).replace("\\\n", " ").splitlines() if step]
+
+
+def test_apt_updates_and_installs_in_one_step_and_upgrades_nothing(rendered: Rendered) -> None:
+    using = [
+        step for path in found(rendered, "Dockerfile") for step in steps(path) if "apt" in step
+    ]
+    assert using
+    for step in using:
+        commands = re.findall(r"apt(?:-get)? (?:-\S+ )*([\w-]+)", step)
+        assert commands in ([], ["update", "install"]), step
+
+
+def test_packages_of_python_are_installed_from_lists_with_hashes(rendered: Rendered) -> None:
+    """A pylock file has a hash of every file (PEP 751), which the one of requirements need not."""
+    for path in found(rendered, "Dockerfile"):
+        text = "\n".join(steps(path))
+        installs = re.findall(r"uv pip install (.*?)(?:&&|$)", text, re.MULTILINE)
+        assert len(installs) >= 3
+        for words in installs:
+            assert "--requirements /mnt/pylock." in words or "--require-hashes" in words, words
+        assert not re.search(
+            r"\b(curl|wget|pip3?) (?!install --python)|ADD |--no-verify-hashes", text
+        )
 
 
 def test_workflows_fit_their_schema_and_zizmor_has_no_objection(rendered: Rendered) -> None:
