@@ -1167,11 +1167,24 @@ def stack(catalogue: Catalogue, answers: Mapping[str, Any]) -> dict[str, Any]:
             **{name: platform[name] for name in ("uid", "gid", "home", "workdir", "port")},
             "architecture": _architecture(catalogue, request),
         },
+        "registry": registry(str(answers.get("image_name") or "")),
         "download_mb": solution.wheel.download_mb,
         "why": why(catalogue, solution),
         "summary": summary(catalogue, solution, mirror),
         "tools": catalogue.tools,
     }
+
+
+def registry(image_name: str) -> str:
+    """Return the host of the registry that an image's name begins with, "" where it names none.
+
+    By Docker's rule, a first part without a dot or a port is a name on Docker Hub. Nothing is
+    published to localhost, which is another machine in CI.
+    """
+    host, slash, _ = image_name.partition("/")
+    if not slash or not re.search(r"[.:]", host) or host.partition(":")[0] == "localhost":
+        return ""
+    return host
 
 
 def _requirements(catalogue: Catalogue, request: Request, group: str) -> list[str]:

@@ -14,6 +14,7 @@ CHOICES: dict[str, list] = {
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"],
     "platform": ["docker", "ovh"],
     "ci": ["github", "gitlab", "none"],
+    "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],
     "python_version": ["3.11", "3.12", "3.13"],
     "gpus": [["any"], ["H100"], ["V100", "A100"], ["L4", "RTX 4090"]],
     "driver": ["580", "570.86.15", "610"],

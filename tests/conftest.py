@@ -6,20 +6,12 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import projects  # noqa: E402 the helpers lie beside this file
-
-
-def lacking(reason: str) -> NoReturn:
-    """Skip with the reason, or fail in CI: a run that skips has not tested it."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"needed for this run: {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +26,7 @@ def network() -> None:
     try:
         socket.create_connection(("pypi.org", 443), timeout=10).close()
     except OSError as error:
-        lacking(f"no package index: {error}")
+        projects.lacking(f"no package index: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,22 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
+import pytest
 import yaml
 from copier import run_copy
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def lacking(reason: str) -> NoReturn:
+    """Skip with the reason; fail in CI and with DRYDOCK_REQUIRE_DOCKER=1, since a run that skips
+    has not tested it.
+    """
+    if os.environ.get("CI") == "true" or os.environ.get("DRYDOCK_REQUIRE_DOCKER") == "1":
+        pytest.fail(f"needed for this run: {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 @cache

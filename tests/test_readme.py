@@ -44,6 +44,17 @@ def test_what_the_readme_links_to_exists() -> None:
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def test_the_tests_that_the_benchmark_page_names_exist() -> None:
+    page = (projects.ROOT / "docs/cis.md").read_text()
+    sections = dict(re.findall(r"^\| (4\.\d+) \|.*\| (.*) \|$", page, re.MULTILINE))
+    assert list(sections) == [f"4.{number}" for number in range(1, 13)]
+    tests = "\n".join(path.read_text() for path in (projects.ROOT / "tests").rglob("test_*.py"))
+    for section, held_by in sections.items():
+        names = re.findall(r"`(test_\w+)`", held_by)
+        assert names, section
+        assert not [name for name in names if f"def {name}(" not in tests], section
+
+
 def test_nothing_names_the_machine_that_it_was_made_on() -> None:
     listed = projects.git(
         "ls-files", "--cached", "--others", "--exclude-standard", cwd=projects.ROOT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -54,6 +55,7 @@ def test_nothing_of_the_templates_language_is_left(rendered: Rendered) -> None:
             if name in {"README.md", "pyproject.toml", ".copier-answers.yml"}:
                 text = text.replace("{{ braces }}", "")
             text = re.sub(r"\$\{\{.*?\}\}", "", text)
+            text = re.sub(r"--format '\{\{.*\}\}'", "", text)
             assert not re.search(r"\{\{|\{%|\{#", text), f"{folder.name}/{name}"
 
 
@@ -102,6 +104,35 @@ def test_no_two_steps_of_a_dockerfile_run_into_each_other(rendered: Rendered) ->
             continued = line.endswith("\\")
 
 
+def steps(dockerfile: Path) -> list[str]:
+    """The instructions, each on one line and without comments."""
+    lines = [line for line in dockerfile.read_text().splitlines() if not line.startswith("#")]
+    return [step for step in "\n".join(lines).replace("\\\n", " ").splitlines() if step]
+
+
+def test_apt_updates_and_installs_in_one_step_and_upgrades_nothing(rendered: Rendered) -> None:
+    using = [
+        step for path in found(rendered, "Dockerfile") for step in steps(path) if "apt" in step
+    ]
+    assert using
+    for step in using:
+        commands = re.findall(r"apt(?:-get)? (?:-\S+ )*([\w-]+)", step)
+        assert commands in ([], ["update", "install"]), step
+
+
+def test_packages_of_python_are_installed_from_lists_with_hashes(rendered: Rendered) -> None:
+    """A pylock file has a hash of every file (PEP 751), which the one of requirements need not."""
+    for path in found(rendered, "Dockerfile"):
+        text = "\n".join(steps(path))
+        installs = re.findall(r"uv pip install (.*?)(?:&&|$)", text, re.MULTILINE)
+        assert len(installs) >= 3
+        for words in installs:
+            assert "--requirements /mnt/pylock." in words or "--require-hashes" in words, words
+        assert not re.search(
+            r"\b(curl|wget|pip3?) (?!install --python)|ADD |--no-verify-hashes", text
+        )
+
+
 def test_workflows_fit_their_schema_and_zizmor_has_no_objection(rendered: Rendered) -> None:
     workflows = found(rendered, ".github/workflows/*.yml")
     check = projects.tool("check-jsonschema")
@@ -111,6 +142,62 @@ def test_workflows_fit_their_schema_and_zizmor_has_no_objection(rendered: Render
     pipelines = found(rendered, ".gitlab-ci.yml")
     schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
     projects.run(check, *schema, *pipelines, cwd=cwd)
+
+
+def test_checkov_accepts_every_dockerfile_and_every_pipeline(
+    rendered: Rendered, network: None
+) -> None:
+    """In one run, since its start is slow. Exceptions are argued in the files."""
+    top = folders(rendered)[0].parent
+    tools = json.loads((projects.ROOT / "extensions/catalogue/tools.json").read_text())
+    checkov = ("uv", "tool", "run", "--from", f"checkov=={tools['checkov']['version']}", "checkov")
+    kinds = ("dockerfile", "github_actions", "gitlab_ci")
+    words = ("--framework", *kinds, "--skip-download", "--output", "json", "--directory", top)
+    done = projects.run(*checkov, *words, cwd=top, check=False)
+    results = [report["results"] for report in json.loads(done.stdout)]
+    failed = [one for result in results for one in result["failed_checks"]]
+    assert not [(one["file_path"], one["check_id"], one["check_name"]) for one in failed]
+    checked = {one["file_path"] for result in results for one in result["passed_checks"]}
+    patterns = ("Dockerfile", ".github/workflows/*.yml", ".gitlab-ci.yml")
+    there = {path for pattern in patterns for path in found(rendered, pattern)}
+    assert {f"/{path.relative_to(top)}" for path in there} <= checked
+    for answers, folder in rendered.values():
+        skipped = re.findall(r"checkov:skip=(\w+): \w", (folder / "Dockerfile").read_text())
+        health = ["CKV_DOCKER_2"] if answers["workload"] == "train" else []
+        assert skipped == ["CKV_DOCKER_7", *health]
+
+
+def test_ci_builds_what_the_bake_file_says_and_nothing_else(rendered: Rendered) -> None:
+    """What makes the framework's layer the same everywhere stands in that file alone."""
+    for answers, folder in rendered.values():
+        bake = (folder / "docker-bake.hcl").read_text()
+        assert re.search(r'^  args = \{ SOURCE_DATE_EPOCH = "0" \}$', bake, re.MULTILINE)
+        outputs = re.findall(r'^  output   = \["(.*)"\]$', bake, re.MULTILINE)
+        assert len(outputs) == bake.count("inherits") == bake.count('["image"]')
+        assert all(output.endswith(",rewrite-timestamp=true") for output in outputs)
+        assert f'["{answers["image_name"]}:ci"]' in bake
+        if answers["ci"] == "github":
+            jobs = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())["jobs"]
+            steps = [step for job in jobs.values() for step in job["steps"]]
+            [action] = [step for step in steps if step.get("uses", "").startswith("docker/bake-")]
+            assert action["with"].keys() == {"source", "set"}
+            assert re.findall(r"^\*\.([\w-]+)=", action["with"]["set"], re.MULTILINE) == [
+                "cache-from",
+                "cache-to",
+            ]
+            commands = [step.get("run", step.get("uses", "")) for step in steps]
+        elif answers["ci"] == "gitlab":
+            commands = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())["build"]["script"]
+            assert commands.count("docker buildx bake") == 1
+            # A builder that can do it comes first.
+            assert commands.index("docker buildx create --use ci") < commands.index(
+                "docker buildx bake"
+            )
+        else:
+            continue
+        assert not [
+            command for command in commands if re.search(r"docker build |push-action", command)
+        ]
 
 
 def test_yamllint_and_shellcheck_accept_every_file(rendered: Rendered) -> None:

@@ -12,7 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -37,18 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, so that this folder also runs alone."""
     config.addinivalue_line("markers", "docker: builds and runs real images")
-
-
-def required() -> bool:
-    """Must Docker be there?"""
-    return os.environ.get("CI") == "true" or os.environ.get("DRYDOCK_REQUIRE_DOCKER") == "1"
-
-
-def lacking(reason: str) -> NoReturn:
-    """Skip with the reason, or fail where Docker is required."""
-    if required():
-        pytest.fail(f"needed for this run: {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 def once(make: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -79,7 +67,7 @@ def docker() -> Iterator[engines.Engine]:
         with engines.engine() as engine:
             yield engine
     except engines.Unavailable as missing:
-        lacking(str(missing))
+        projects.lacking(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +141,7 @@ def builder(docker: engines.Engine, standin: standins.Standins) -> Callable[...,
             for reference in images.base_images(project):
                 standin(reference)
         except engines.Unavailable as missing:
-            lacking(str(missing))
+            projects.lacking(str(missing))
         return docker.build(project, f"{engines.TAG}{os.getpid()}/{name}", **how)
 
     return build

@@ -27,9 +27,6 @@ from pathlib import Path
 from engine import Build, DockerError, Engine, Layer, Unavailable, cache_folder
 from standins import _mirror
 
-EPOCH = "0"
-"""The time that all files of the layers get: of two dates the earlier, in seconds since 1970."""
-
 _SUITE = "trixie"  # docker.io 26.1, whose BuildKit is 0.13
 _PACKAGES = ("docker.io", "docker-cli", "docker-buildx")
 
@@ -42,13 +39,38 @@ class Exported:
     tag: str
     build: Build
 
+    def _described(self, image: tarfile.TarFile) -> tuple[list[str], dict]:
+        """Names of the layers' blobs and the config. An OCI file has them behind an index."""
+        if "manifest.json" in image.getnames():
+            manifest = json.load(image.extractfile("manifest.json"))[0]
+            return manifest["Layers"], json.load(image.extractfile(manifest["Config"]))
+
+        def blob(descriptor: dict) -> str:
+            return "blobs/" + descriptor["digest"].replace(":", "/")
+
+        content = json.load(image.extractfile("index.json"))
+        while "manifests" in content:
+            # The attestations are manifests of no platform.
+            first = next(
+                one
+                for one in content["manifests"]
+                if one.get("platform", {}).get("os") != "unknown"
+            )
+            content = json.load(image.extractfile(blob(first)))
+        names = [blob(layer) for layer in content["layers"]]
+        return names, json.load(image.extractfile(blob(content["config"])))
+
+    def config(self) -> dict:
+        """All that the image says of itself."""
+        with tarfile.open(self.archive) as image:
+            return self._described(image)[1]
+
     def layers(self) -> list[Layer]:
         """The layers, lowest first, with the digest of the tar as the image's config names it."""
         with tarfile.open(self.archive) as image:
-            manifest = json.load(image.extractfile("manifest.json"))[0]
-            config = json.load(image.extractfile(manifest["Config"]))
+            names, config = self._described(image)
             made = [row for row in config["history"] if not row.get("empty_layer")]
-            rows = zip(manifest["Layers"], config["rootfs"]["diff_ids"], made, strict=True)
+            rows = zip(names, config["rootfs"]["diff_ids"], made, strict=True)
             return [
                 Layer(digest, image.getmember(name).size, row.get("created_by", ""))
                 for name, digest, row in rows
@@ -63,10 +85,9 @@ class Exported:
     def content(self, layer: Layer) -> dict[str, tuple]:
         """What lies in a layer by its path: all that a tar says of it, files by their digest."""
         with tarfile.open(self.archive) as image:
-            manifest = json.load(image.extractfile("manifest.json"))[0]
             digests = [one.digest for one in self.layers()]
-            blob = image.extractfile(manifest["Layers"][digests.index(layer.digest)])
-            with tarfile.open(fileobj=blob) as tar:
+            name = self._described(image)[0][digests.index(layer.digest)]
+            with tarfile.open(fileobj=image.extractfile(name)) as tar:
                 return {
                     member.name: (
                         member.type,
@@ -94,19 +115,35 @@ class Machine:
     flags: tuple[str, ...] = ()
     """More words for `docker build`."""
 
-    def export(self, project: Path, archive: Path, **how) -> Exported:
-        """Build a project's image with all time stamps rewritten, into a file.
+    def bakes(self, project: Path, target: str) -> tuple[dict[str, str], dict[str, str]]:
+        """What a project's docker-bake.hcl says of a target: build arguments, and the output."""
+        file = project / "docker-bake.hcl"
+        printed = self.docker("buildx", "bake", f"--file={file}", "--print", target).stdout
+        content = json.loads(printed)["target"][target]
+        [output] = content["output"]
+        # Newer versions print a mapping.
+        if isinstance(output, str):
+            output = dict(pair.split("=", 1) for pair in output.split(","))
+        return content.get("args", {}), output
+
+    def export(self, project: Path, archive: Path, target: str = "default", **how) -> Exported:
+        """Build a target of a project's docker-bake.hcl, into a file instead of where it says.
 
         Uncompressed, to be quick: BuildKit's gzip gives equal layers equal digests. Keywords as
         Engine.build. Raises BuildFailed.
         """
+        arguments, output = self.bakes(project, target)
+        kept = {"rewrite-timestamp"} & output.keys()
+        words = [f"{name}={output[name]}" for name in sorted(kept)]
+        # Of an image with attestations, which goes to a registry, the file is an OCI one.
+        kind = "oci" if output["type"] == "image" else output["type"]
+        words = [f"type={kind}", f"dest={archive}", "compression=uncompressed", *words]
         tag = f"drydock-test-{os.getpid()}/{archive.stem}"
-        output = f"type=docker,dest={archive},rewrite-timestamp=true,compression=uncompressed"
         build = self.docker.build(
             project,
             tag,
-            build_args={"SOURCE_DATE_EPOCH": EPOCH},
-            extra=[f"--output={output}", *self.flags],
+            build_args=arguments,
+            extra=[f"--output={','.join(words)}", *self.flags, *how.pop("extra", ())],
             **how,
         )
         return Exported(archive, tag, build)
@@ -150,15 +187,24 @@ def machines(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
     raise Unavailable("no BuildKit that rewrites time stamps: " + "; ".join(reasons))
 
 
+_PROBE = """
+target "default" {
+  args   = { SOURCE_DATE_EPOCH = "0" }
+  output = ["type=docker,rewrite-timestamp=true"]
+}
+"""
+
+
 def _probe(machine: Machine) -> None:
     """Build one file: its time must be the epoch. Versions do not tell, Debian's says v0.0.0."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "probe").write_text("probe\n")
         Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY probe /probe\n")
+        Path(folder, "docker-bake.hcl").write_text(_PROBE)
         archive = Path(folder, "probe.tar")
         image = machine.export(Path(folder), archive, timeout=120)
         # Type, mode, user and group come before the time.
-        if image.content(image.layers()[0])["probe"][4] != int(EPOCH):
+        if image.content(image.layers()[0])["probe"][4] != 0:
             raise Unavailable("this BuildKit leaves time stamps as they are")
 
 
