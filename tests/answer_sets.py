@@ -12,7 +12,7 @@ CHOICES: dict[str, list] = {
     "workload": ["train", "serve"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"],
-    "platform": ["docker", "ovh"],
+    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "ci": ["github", "gitlab", "none"],
     "python_version": ["3.11", "3.12", "3.13"],
     "gpus": [["any"], ["H100"], ["V100", "A100"], ["L4", "RTX 4090"]],
