@@ -233,3 +233,18 @@ def test_only_sagemaker_gets_root(rendered: Rendered) -> None:
         assert user == {"ovh": ["42420:42420"], "sagemaker": ["0:0"]}.get(
             answers["platform"], ["1000:0"]
         )
+
+
+def test_the_readme_has_a_section_for_its_platform_alone(rendered: Rendered) -> None:
+    titles = {
+        "openshift": "OpenShift",
+        "ovh": "OVHcloud AI",
+        "sagemaker": "Amazon SageMaker",
+        "vertex": "Vertex AI",
+    }
+    for answers, folder in rendered.values():
+        readme = (folder / "README.md").read_text()
+        found = [name for name, title in titles.items() if f"\n## {title}\n" in readme]
+        assert found == [answers["platform"]] if answers["platform"] != "docker" else not found
+        for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
+            assert isinstance(yaml.safe_load(block), dict), folder.name
