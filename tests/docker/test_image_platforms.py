@@ -314,7 +314,9 @@ def test_vertex_serves_a_model_from_cloud_storage(
         assert "gs://bucket/nothing/model.skops cannot be loaded" in missing.logs()
 
 
-@pytest.mark.parametrize("name", ["sklearn-openshift", "sklearn-sagemaker", "sklearn-vertex"])
+@pytest.mark.parametrize(
+    "name", ["sklearn-train", "sklearn-openshift", "sklearn-sagemaker", "sklearn-vertex"]
+)
 def test_its_own_smoke_test_passes_for_training(
     name: str, image: Callable, smoke: Callable[[Image], str]
 ) -> None:
@@ -322,7 +324,13 @@ def test_its_own_smoke_test_passes_for_training(
 
 
 @pytest.mark.parametrize(
-    "name", ["sklearn-openshift-serve", "sklearn-sagemaker-serve", "sklearn-vertex-serve"]
+    "name",
+    [
+        "sklearn-serve",
+        "sklearn-openshift-serve",
+        "sklearn-sagemaker-serve",
+        "sklearn-vertex-serve",
+    ],
 )
 def test_its_own_smoke_test_passes_for_serving(
     name: str, image: Callable, trained: Callable, smoke: Callable[..., str]
