@@ -943,7 +943,7 @@ def alternatives(catalogue: Catalogue, request: Request, answer: Answer) -> Iter
     elif name == "framework":
         yield from (value for value in _offered_frameworks(catalogue) if value != old)
     elif name == "platform":
-        yield from (value for value in _offered_platforms(catalogue) if value != old)
+        yield from (value for value in catalogue.platforms if value != old)
 
 
 def _nearest(old: str, values: Iterable[str]) -> list[str]:
@@ -1163,10 +1163,7 @@ def stack(catalogue: Catalogue, answers: Mapping[str, Any]) -> dict[str, Any]:
         "build_dependencies": _requirements(catalogue, request, "build"),
         "cuda": solution.wheel.cuda,
         "driver": driver_facts(catalogue, solution) if gpu else None,
-        "platform": {
-            **{name: platform[name] for name in ("uid", "gid", "home", "workdir", "port")},
-            "architecture": _architecture(catalogue, request),
-        },
+        "platform": {**platform, "architecture": _architecture(catalogue, request)},
         "registry": registry(str(answers.get("image_name") or "")),
         "download_mb": solution.wheel.download_mb,
         "why": why(catalogue, solution),
@@ -1195,6 +1192,7 @@ def _requirements(catalogue: Catalogue, request: Request, group: str) -> list[st
         if row["group"] == group
         and (row["frameworks"] is None or request.framework in row["frameworks"])
         and (row["workloads"] is None or request.workload in row["workloads"])
+        and (row["platforms"] is None or (request.platform or "docker") in row["platforms"])
     ]
 
 
@@ -1461,10 +1459,6 @@ def _offered_frameworks(catalogue: Catalogue) -> list[str]:
     return [row.name for row in rows if row.offered]
 
 
-def _offered_platforms(catalogue: Catalogue) -> list[str]:
-    return [row["name"] for row in catalogue.platforms.values() if row["offered"]]
-
-
 def domain(catalogue: Catalogue, answers: Mapping[str, Any], question: str) -> list[str]:
     """List every value of a question that is answered by choosing, possible or not.
 
@@ -1484,7 +1478,7 @@ def domain(catalogue: Catalogue, answers: Mapping[str, Any], question: str) -> l
         "framework": _offered_frameworks(catalogue),
         "gpus": ["any", *catalogue.gpus],
         "python_version": list(catalogue.pythons),
-        "platform": _offered_platforms(catalogue),
+        "platform": list(catalogue.platforms),
         "ci": list(CI),
         "extras": list(EXTRAS),
         "gpu_base": list(GPU_BASES),

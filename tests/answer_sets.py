@@ -12,7 +12,7 @@ CHOICES: dict[str, list] = {
     "workload": ["train", "serve"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"],
-    "platform": ["docker", "ovh"],
+    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "ci": ["github", "gitlab", "none"],
     "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],
     "python_version": ["3.11", "3.12", "3.13"],

@@ -93,7 +93,7 @@ def test_hadolint_accepts_every_dockerfile(rendered: Rendered) -> None:
 
 def test_no_two_steps_of_a_dockerfile_run_into_each_other(rendered: Rendered) -> None:
     """A continued line is followed by an indented one: a lost backslash would be a new step."""
-    words = "ARG|FROM|RUN|WORKDIR|COPY|ENV|USER|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT"
+    words = "ARG|FROM|RUN|WORKDIR|COPY|ENV|LABEL|USER|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT"
     for path in found(rendered, "Dockerfile"):
         continued = False
         for line in path.read_text().splitlines():
@@ -276,3 +276,62 @@ def test_the_description_of_a_project_may_hold_any_character(rendered: Rendered)
     ]
     assert readmes
     assert all(awkward in readme.read_text() for readme in readmes)
+
+
+def test_what_the_shared_layers_are_built_of_is_the_same_on_every_platform(
+    template: Path, tmp_path: Path
+) -> None:
+    """Up to the end of the install steps: only then can projects share the framework's layer."""
+    heads = set()
+    for platform in CHOICES["platform"]:
+        for workload in CHOICES["workload"]:
+            folder = tmp_path / f"{platform}-{workload}"
+            answers = {"platform": platform, "workload": workload}
+            projects.generate(template, folder, project_name="demo", **answers)
+            heads.add((folder / "Dockerfile").read_text().partition("\nENV PATH=/opt/venv/bin")[0])
+    assert len(heads) == 1
+
+
+def test_the_health_check_asks_where_the_server_of_the_platform_answers(
+    rendered: Rendered,
+) -> None:
+    """The variable of the port is set in the image, and the path is one of the server's."""
+    asked = {
+        "docker": ("PORT", "}/healthz'"),
+        "openshift": ("PORT", "}/healthz'"),
+        "ovh": ("PORT", "}/healthz'"),
+        "sagemaker": ("SAGEMAKER_BIND_TO_PORT", "}/ping'"),
+        "vertex": ("AIP_HTTP_PORT", '{e[\\"AIP_HEALTH_ROUTE\\"]}'),
+    }
+    for answers, folder in rendered.values():
+        dockerfile = (folder / "Dockerfile").read_text()
+        if answers["workload"] == "train":
+            assert "HEALTHCHECK" not in dockerfile
+            continue
+        port, path = asked[answers["platform"]]
+        check = dockerfile.partition("\nHEALTHCHECK ")[2].partition("\nSTOPSIGNAL")[0]
+        assert f'[\\"{port}\\"]' in check and path in check, folder.name
+        assert re.search(rf"^(ENV| +) {port}=8080\b", dockerfile, re.MULTILINE), folder.name
+
+
+def test_only_sagemaker_gets_root(rendered: Rendered) -> None:
+    for answers, folder in rendered.values():
+        user = re.findall(r"^USER (\S+)$", (folder / "Dockerfile").read_text(), re.MULTILINE)
+        assert user == {"ovh": ["42420:42420"], "sagemaker": ["0:0"]}.get(
+            answers["platform"], ["1000:0"]
+        )
+
+
+def test_the_readme_has_a_section_for_its_platform_alone(rendered: Rendered) -> None:
+    titles = {
+        "openshift": "OpenShift",
+        "ovh": "OVHcloud AI",
+        "sagemaker": "Amazon SageMaker",
+        "vertex": "Vertex AI",
+    }
+    for answers, folder in rendered.values():
+        readme = (folder / "README.md").read_text()
+        found = [name for name, title in titles.items() if f"\n## {title}\n" in readme]
+        assert found == [answers["platform"]] if answers["platform"] != "docker" else not found
+        for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
+            assert isinstance(yaml.safe_load(block), dict), folder.name

@@ -23,6 +23,12 @@ VARIANTS: dict[str, dict[str, object]] = {
     "sklearn-train": {"workload": "train"},
     "sklearn-serve": {"workload": "serve"},
     "sklearn-ovh": {"workload": "train", "platform": "ovh"},
+    "sklearn-openshift": {"workload": "train", "platform": "openshift"},
+    "sklearn-openshift-serve": {"workload": "serve", "platform": "openshift"},
+    "sklearn-sagemaker": {"workload": "train", "platform": "sagemaker"},
+    "sklearn-sagemaker-serve": {"workload": "serve", "platform": "sagemaker"},
+    "sklearn-vertex": {"workload": "train", "platform": "vertex"},
+    "sklearn-vertex-serve": {"workload": "serve", "platform": "vertex"},
     "torch-train": {"workload": "train", **_TORCH},
     "torch-serve": {"workload": "serve", **_TORCH},
     "torch-gpu": {

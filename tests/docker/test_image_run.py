@@ -41,11 +41,11 @@ except OSError as error:
     return int(status), json.loads(text) if text.strip() else {}
 
 
-def until_ready(container: Container, path: str = "/readyz") -> None:
+def until_ready(container: Container, path: str = "/readyz", port: int = 8080) -> None:
     """Wait until the server can predict."""
     for _ in range(300):
         assert container.state["Running"], container.logs()
-        if ask(container, path)[0] == 200:
+        if ask(container, path, port=port)[0] == 200:
             return
         time.sleep(0.2)
     raise AssertionError(f"not ready after a minute:\n{container.logs()}")

@@ -43,7 +43,8 @@ def test_only_what_is_offered_can_be_chosen(drydock: ModuleType, catalogue: Any)
     assert values_of(drydock.choices(catalogue, {"workload": "train"}, "framework")) == every[:-1]
     gpu = {"accelerator": "gpu"}
     assert values_of(drydock.choices(catalogue, gpu | serve, "framework")) == every[1:]
-    assert values_of(drydock.choices(catalogue, {}, "platform")) == ["docker", "ovh"]
+    platforms = values_of(drydock.choices(catalogue, {}, "platform"))
+    assert platforms == ["docker", "openshift", "ovh", "sagemaker", "vertex"]
 
 
 def test_a_choice_that_cannot_succeed_is_not_offered(drydock: ModuleType, catalogue: Any) -> None:
@@ -138,14 +139,9 @@ def test_the_stack_is_json_and_says_what_the_templates_read(
     assert cpu["index"] == {"name": "pytorch-cpu", "url": "https://mirror.example.com/whl/cpu"}
     assert stack["cuda"] == "12.6"
     assert stack["driver"]["floor"] == "560"
-    assert stack["platform"] == {
-        "uid": 42420,
-        "gid": 42420,
-        "home": "/workspace",
-        "workdir": "/workspace",
-        "port": 8080,
-        "architecture": "linux/amd64",
-    }
+    row = catalogue.platforms["ovh"]
+    assert stack["platform"] == row | {"architecture": "linux/amd64"}
+    assert (row["uid"], row["gid"], row["workdir"]) == (42420, 42420, "/workspace")
     slim = drydock.stack(catalogue, {"image_mirror": mirror})
     assert slim["base"]["image"] == f"{mirror}/library/python:3.13-slim-trixie"
     assert slim["python"]["source"] == "image"

@@ -30,7 +30,7 @@ GOOD = {
     "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "any"],
     "driver": ["580", "535.183.01", "525.60.13", 580],
     "python_version": ["3.11", "3.14", 3.13],
-    "platform": ["docker", "ovh"],
+    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "image_name": [
         "churn",
         "team/churn",
@@ -114,7 +114,7 @@ BAD = {
         ("580.95.05.1", "580"),
     ],
     "python_version": [("3.9", "3.13"), ("3", "3.13"), (3.1, "quotes"), ("3.13.1", "3.13")],
-    "platform": [("kubernetes", "docker"), ("sagemaker", "docker")],
+    "platform": [("kubernetes", "docker"), ("SageMaker", "sagemaker")],
     "image_name": [
         ("churn:latest", "churn."),
         ("ghcr.io/acme/churn:1.0", "ghcr.io/acme/churn."),
