@@ -260,8 +260,10 @@ class Subject:
             (project / left).unlink()
         source = self.state("uv-app", name)
         shutil.copy(source / "pyproject.toml", project)
+        # Without the header: it names the output file, which would be another list for every edit.
         export = ["uv", "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project"]
-        _run(*export, "--output-file", str(project / "requirements.txt"), cwd=source)
+        written = ["--no-header", "--output-file", str(project / "requirements.txt")]
+        _run(*export, *written, cwd=source)
 
     def _poetry(self, name: str) -> None:
         """The exact versions of the lock as dependencies, so that poetry.lock has the same."""
