@@ -1,9 +1,10 @@
 """Compile what has no bytecode yet: the standard library and the packages of this environment.
 
-The Dockerfile runs it at the end of each step that brings files, so that a start compiles nothing.
-The bytecode holds a hash of the source and no time stamp (https://peps.python.org/pep-0552/), so
-that it stays valid when a builder rewrites the times of files. It depends on what the interpreter
-compiled before: sorted batches, each in an interpreter of its own, are the same on every machine.
+The Dockerfile runs it at the end of each step that brings packages, so that a start compiles none
+of them. The bytecode holds a hash of the source and no time stamp
+(https://peps.python.org/pep-0552/), so that it stays valid when a builder rewrites the times of
+files. It depends on what the interpreter compiled before: sorted batches, each in an interpreter of
+its own, are the same on every machine.
 """
 
 import os

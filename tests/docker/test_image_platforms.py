@@ -315,7 +315,8 @@ def test_vertex_serves_a_model_from_cloud_storage(
 
 
 @pytest.mark.parametrize(
-    "name", ["sklearn-train", "sklearn-openshift", "sklearn-sagemaker", "sklearn-vertex"]
+    "name",
+    ["sklearn-train", "sklearn-ovh", "sklearn-openshift", "sklearn-sagemaker", "sklearn-vertex"],
 )
 def test_its_own_smoke_test_passes_for_training(
     name: str, image: Callable, smoke: Callable[[Image], str]

@@ -121,7 +121,11 @@ def test_the_health_check_of_the_server_passes_and_is_pythons_own(
     one = image("sklearn-serve")
     assert one.config["Healthcheck"]["Test"][:2] == ["CMD", "python"]
     container = docker.start_container(
-        one.tag, extra=["--health-interval=1s"], **one.strict(trained("sklearn-train").outputs)
+        one.tag,
+        extra=["--health-interval=1s"],
+        # As Docker sets it in every container where its configuration names a proxy.
+        env={"http_proxy": "http://127.0.0.1:9"},
+        **one.strict(trained("sklearn-train").outputs),
     )
     until_ready(container)
     end = time.monotonic() + 30
