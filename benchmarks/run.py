@@ -178,9 +178,18 @@ class Bench:
     """One run: measures contenders, collects samples."""
 
     def __init__(
-        self, docker: engines.Engine, subject: Subject, workload: Workload, own: bool, work: Path
+        self,
+        docker: engines.Engine,
+        subject: Subject,
+        workload: Workload,
+        own: bool,
+        work: Path,
+        scenarios: list[str] = SCENARIOS,
     ) -> None:
-        """`own`: the daemon is ours alone, its layers can be pruned; `work`: a scratch folder."""
+        """`own`: the daemon is ours alone, its layers can be pruned; `work`: a scratch folder;
+        `scenarios`: what to measure, of SCENARIOS. Starts are measured with all of them only.
+        """
+        self.scenarios = scenarios
         self.docker, self.subject, self.workload, self.own = docker, subject, workload, own
         self.work = work
         self.bases = Bases(docker, subject.state("drydock", "base"))
@@ -254,7 +263,7 @@ class Bench:
             say(f"{contender.name:17} {scenario:9} {figures}")
             return got
 
-        for scenario in SCENARIOS:
+        for scenario in self.scenarios:
             for number in range(1 if scenario in ("cold", "framework") else per_round):
                 if sample(scenario, number)["seconds"] > SHORT:
                     break
@@ -392,7 +401,8 @@ class Bench:
                 arguments = self.bases.fresh()
                 try:
                     self.measure(contender, arguments, per_round)
-                    self.start(contender, per_round)
+                    if self.scenarios == SCENARIOS:
+                        self.start(contender, per_round)
                 except (engines.DockerError, subprocess.TimeoutExpired) as error:
                     # One way that fails says so in the results and does not cost the others.
                     self.results[contender.name]["error"] = str(error)[-500:]
@@ -457,6 +467,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workload", choices=sorted(WORKLOADS), required=True)
     parser.add_argument("--repeat", type=int, help="rounds over all contenders")
+    parser.add_argument("--cold", action="store_true", help="only the cold build, in a file apart")
     parser.add_argument("--only", help="rivals, separated by commas, in the order to measure them")
     parser.add_argument("--output", type=Path, help="default: results/<workload>.json beside this")
     parser.add_argument("--work", type=Path, help="folder for projects; default: a temporary one")
@@ -468,9 +479,11 @@ def main() -> int:
         parser.error(f"no such contender: {', '.join(unknown)}; there are {', '.join(known)}")
     chosen = [known[name] for name in only]
     rounds = given.repeat or workload.rounds
-    output = given.output or HERE / "results" / f"{workload.name}.json"
+    name = f"{workload.name}-cold" if given.cold else workload.name
+    output = given.output or HERE / "results" / f"{name}.json"
     words = [f"--workload {workload.name}"]
     words += [f"--repeat {given.repeat}"] if given.repeat else []
+    words += ["--cold"] if given.cold else []
     words += [f"--only {given.only}"] if given.only else []
 
     with contextlib.ExitStack() as stack:
@@ -481,9 +494,10 @@ def main() -> int:
         subject = Subject(workload, work, math.ceil(SAMPLES / rounds))
         stack.callback(subject.close)
         fit(subject.generated)
-        bench = Bench(docker, subject, workload, own, work)
+        scenarios = ["cold"] if given.cold else SCENARIOS
+        bench = Bench(docker, subject, workload, own, work, scenarios)
         document = {
-            "workload": workload.name,
+            "workload": name,
             "title": workload.title,
             "command": f"uv run benchmarks/run.py {' '.join(words)}",
             "date": datetime.date.today().isoformat(),
