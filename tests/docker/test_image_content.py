@@ -131,7 +131,7 @@ def test_the_image_adds_to_its_base_only_the_environment_the_code_and_the_folder
         for path, entry in now.items()
         if path not in before and not path.startswith(ours) and (entry.size or not entry.isdir())
     ]
-    library = re.compile(r"(/usr/local/lib/python3\.\d+/.*)__pycache__/(\w+)\.cpython-\d+\.pyc")
+    library = re.compile(r"(/usr/local/lib/python3\.\d+/.*)__pycache__/([^/]+)\.cpython-\d+\.pyc")
     bytecode = [found for found in map(library.fullmatch, added) if found]
     sources = {f"{found[1]}{found[2]}.py" for found in bytecode}
     assert sources <= before.keys() and not [path for path in sources if "/site-packages/" in path]
