@@ -46,7 +46,7 @@ OURS = "drydock"
 
 def results() -> list[dict]:
     """The committed results, the small workload first."""
-    read = [json.loads(path.read_text()) for path in HERE.glob("results/*.json")]
+    read = [json.loads(path.read_text()) for path in sorted(HERE.glob("results/*.json"))]
     return sorted(read, key=lambda one: one["workload"] != "small")
 
 
@@ -149,7 +149,7 @@ def table(document: dict) -> str:
 
 def bytecode_results() -> list[dict]:
     """What bytecode.py measured, the small workload first."""
-    read = [json.loads(path.read_text()) for path in HERE.glob("results/bytecode/*.json")]
+    read = [json.loads(path.read_text()) for path in sorted(HERE.glob("results/bytecode/*.json"))]
     return sorted(read, key=lambda one: one["workload"] != "small")
 
 
