@@ -59,8 +59,8 @@ def measure(bench: Bench, rounds: int, starts: int) -> dict[str, dict]:
             mine.setdefault("build_seconds", []).append(got["seconds"])
             mine.setdefault("image_bytes", []).append(bench.docker.image(tag)["Size"])
             for _ in range(starts):
-                mine.setdefault("import_seconds", []).append(bench._import(drydock, tag, []))
-                mine.setdefault("health_seconds", []).append(bench._health(tag)[0])
+                mine.setdefault("import_seconds", []).append(bench.time_import(drydock, tag, []))
+                mine.setdefault("health_seconds", []).append(bench.time_health(tag)[0])
             say(f"{name:9} {got['seconds']:7.2f} s, import {mine['import_seconds'][-1]:.2f} s")
             bench.forget(drydock, arguments)
     return answer

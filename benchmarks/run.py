@@ -277,8 +277,8 @@ class Bench:
         tag = f"{PREFIX}-{contender.name}:base"
         own = self.results[contender.name]
         for _ in range(times):
-            own.setdefault("import_seconds", []).append(self._import(contender, tag, []))
-            health, ready = self._health(tag)
+            own.setdefault("import_seconds", []).append(self.time_import(contender, tag, []))
+            health, ready = self.time_health(tag)
             own.setdefault("health_seconds", []).append(health)
             own.setdefault("ready_seconds", []).append(ready)
         environment = self.docker.image(tag)["Config"]
@@ -291,16 +291,17 @@ class Bench:
             "all_three": ["--network=none", "--user=42420", *strict],
         }
         own["works"] = {
-            name: self._import(contender, tag, words, check=False) is not None
+            name: self.time_import(contender, tag, words, check=False) is not None
             for name, words in tries.items()
         }
         imports = ", ".join(f"{one:.2f}" for one in own["import_seconds"])
         say(f"{contender.name:17} import {imports} s, health {own['health_seconds']} s")
         say(f"{contender.name:17} {own['works']}")
 
-    def _import(
+    def time_import(
         self, contender: Contender, tag: str, words: list[str], check: bool = True
     ) -> float | None:
+        """Seconds from `docker run` to the framework imported; None where it fails unchecked."""
         script = f"import {self.workload.imported}; print('imported', flush=True)"
         entrypoint, command = contender.words(script)
         how = words or ["--network=host"]
@@ -328,7 +329,8 @@ class Bench:
             raise engines.DockerError(f"{tag} does not start:\n{''.join(errors)[-3000:]}")
         return took
 
-    def _health(self, tag: str) -> tuple[float, float]:
+    def time_health(self, tag: str) -> tuple[float, float]:
+        """Seconds from `docker run` to the first health answer, and to ready."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

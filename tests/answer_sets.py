@@ -29,28 +29,17 @@ CHOICES: dict[str, list] = {
 }
 """What is tried for each question. The order of the names is that of the form."""
 
-GPU_ONLY = {"gpus", "driver", "gpu_base", "compile_cuda"}
-ADVANCED_ONLY = {
-    "gpu_base",
-    "compile_cuda",
-    "apt_packages",
-    "package_index",
-    "pytorch_index",
-    "image_mirror",
-}
+DRYDOCK = runpy.run_path(str(projects.ROOT / "extensions" / "drydock.py"))
+CATALOGUE = DRYDOCK["Catalogue"]()
 
 
 def asked(name: str, answers: dict) -> bool:
     """Would the form ask this question after these answers?"""
-    if name in GPU_ONLY and answers["accelerator"] == "cpu":
+    if name in DRYDOCK["GPU_QUESTIONS"] and answers["accelerator"] == "cpu":
         return False
-    if name in ADVANCED_ONLY and not answers.get("advanced"):
+    if name in DRYDOCK["ADVANCED"] and not answers.get("advanced"):
         return False
     return not (name == "pytorch_index" and answers["framework"] != "pytorch")
-
-
-DRYDOCK = runpy.run_path(str(projects.ROOT / "extensions" / "drydock.py"))
-CATALOGUE = DRYDOCK["Catalogue"]()
 
 
 def _possible(values: list) -> bool:

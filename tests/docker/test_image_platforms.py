@@ -58,6 +58,15 @@ def smoke(docker: Engine, tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+def stopped_and_resumed(docker: Engine, one: Image, how: dict) -> subprocess.CompletedProcess[str]:
+    """Train until a signal, then one epoch more in another container: answers how that ended."""
+    first = docker.start_container(one.tag, "--epochs", "100000", **how)
+    first.wait_for('"epoch": 1')
+    assert first.stop()[0] == 143
+    seen = metrics(first.logs())[-1]["epoch"]
+    return docker.run(one.tag, "--epochs", str(seen + 1), **how)
+
+
 def job(folder: Path, **hyperparameters: object) -> Path:
     """What SageMaker mounts at /opt/ml for a training job. All values are texts."""
     (folder / "input" / "config").mkdir(parents=True)
@@ -89,11 +98,7 @@ def test_on_openshift_a_random_user_without_rights_trains_stops_and_resumes(
     one: Image = image("sklearn-openshift")
     outputs = open_folder(tmp_path / "outputs")
     how = {**one.strict(outputs), "user": SOMEBODY, "extra": RESTRICTED}
-    first = docker.start_container(one.tag, "--epochs", "100000", **how)
-    first.wait_for('"epoch": 1')
-    assert first.stop()[0] == 143
-    seen = metrics(first.logs())[-1]["epoch"]
-    again = docker.run(one.tag, "--epochs", str(seen + 1), **how)
+    again = stopped_and_resumed(docker, one, how)
     assert "Going on from" in again.stderr
     assert metrics(again.stdout)[-1]["test_accuracy"] > 0.9
 
@@ -235,11 +240,7 @@ def test_vertex_trains_into_the_bucket_that_it_mounted_and_resumes(
             "AIP_CHECKPOINT_DIR": "gs://bucket/run/checkpoints/",
         },
     }
-    first = docker.start_container(one.tag, "--epochs", "100000", **how)
-    first.wait_for('"epoch": 1')
-    assert first.stop()[0] == 143
-    seen = metrics(first.logs())[-1]["epoch"]
-    again = docker.run(one.tag, "--epochs", str(seen + 1), **how)
+    again = stopped_and_resumed(docker, one, how)
     assert "Going on from /gcs/bucket/run/checkpoints/step-" in again.stderr
     assert (bucket / "run" / "model" / "model.skops").is_file()
 
