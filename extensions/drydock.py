@@ -1312,7 +1312,9 @@ def _wheel_facts(framework: Framework, wheel: Wheel, index_url: str) -> dict[str
         "index": index,
         "marker": wheel.marker,
     }
-    return facts if wheel.accelerator == "cpu" else {**facts, "build": wheel.build}
+    if wheel.accelerator == "cpu":
+        return facts
+    return {**facts, "build": wheel.build, "bundles_cuda": wheel.bundles_cuda}
 
 
 def _package(requirement: str) -> str:

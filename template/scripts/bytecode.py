@@ -17,28 +17,37 @@ from importlib.util import cache_from_source
 
 # Files that do not compile, such as templates of code, are no error.
 COMPILE = [sys.executable, "-m", "compileall", "-qq", "-f", "--invalidation-mode=unchecked-hash"]
-BATCH = 100
+BATCH = 200
 
 
-def compiled(source: str) -> bool:
-    """Is there bytecode with a hash that Python does not check?"""
-    try:
-        with open(cache_from_source(source), "rb") as file:
-            return file.read(8)[4:] == b"\1\0\0\0"
-    except FileNotFoundError:
-        return False
+def compiled(folder: str) -> set[str]:
+    """Names of the bytecode in a __pycache__, none where it is of another kind.
+
+    A wheel may bring its own, with time stamps. One file stands for the folder: to open each would
+    take longer than to compile what a small package brings.
+    """
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    if not names:
+        return set()
+    with open(os.path.join(folder, min(names)), "rb") as file:
+        return set(names) if file.read(8)[4:] == b"\1\0\0\0" else set()
 
 
-def sources(folder: str) -> Iterator[str]:
-    """Paths of the Python files in a folder, without packages that are not this environment's."""
-    for parent, folders, names in os.walk(folder):
-        if folder != sys.prefix and "site-packages" in folders:
-            folders.remove("site-packages")
-        yield from (os.path.join(parent, name) for name in names if name.endswith(".py"))
+def missing(top: str) -> Iterator[str]:
+    """Paths of the Python files below a folder that have no bytecode yet, without packages that are
+    not this environment's and without folders of tests, which nobody imports here.
+    """
+    skipped = {"__pycache__", "tests"} | ({"site-packages"} if top != sys.prefix else set())
+    for parent, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if name not in skipped]
+        have = compiled(os.path.join(parent, "__pycache__"))
+        for name in names:
+            if name.endswith(".py") and os.path.basename(cache_from_source(name)) not in have:
+                yield os.path.join(parent, name)
 
 
 folders = [sysconfig.get_path("stdlib"), sys.prefix]
-missing = sorted(path for folder in folders for path in sources(folder) if not compiled(path))
-batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+paths = sorted(path for folder in folders for path in missing(folder))
+batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
 with ThreadPoolExecutor(os.cpu_count()) as pool:
     list(pool.map(lambda batch: subprocess.run(COMPILE + batch, check=False), batches))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import images
+import indexes
 import pytest
 from engine import Build, BuildFailed, Engine, Step, parse_progress
 
@@ -82,6 +84,53 @@ def test_a_new_dependency_leaves_the_framework_layer_alone(
     assert rest.ran
     script = "import drydock_probe; print(drydock_probe.TEXT)"
     assert docker.run(after.tag, "-c", script, entrypoint="python").stdout == f"{text}\n"
+
+
+def test_nvidias_libraries_have_a_layer_that_stays_when_the_framework_changes(
+    project: Callable, tmp_path: Path, builder: Callable, docker: Engine, probe: tuple[str, str]
+) -> None:
+    edited = images.copy(project("torch-gpu"), tmp_path)
+    images.uv(edited, "add", "--no-sync", "--group", "gpu", "nvidia-nvtx")
+    before = builder(edited, "nvidia")
+    images.uv(edited, "add", "--no-sync", "--group", "gpu", probe[0])
+
+    after = builder(edited, "edit-framework")
+
+    assert after.step("/mnt/pylock.nvidia.toml").cached
+    assert installs(after)[0].ran
+    nvidia, framework = (
+        next(one for one in docker.layers(before.tag) if f"pylock.{name}.toml" in one.created_by)
+        for name in ("nvidia", "framework")
+    )
+    assert nvidia in docker.layers(after.tag) and framework not in docker.layers(after.tag)
+    # The stand-in of torch asks for no library of NVIDIA; this one is 0.3 MB.
+    assert 100_000 < nvidia.size < 10_000_000 < framework.size
+
+
+def test_bytecode_with_time_stamps_that_a_wheel_brings_is_compiled_again(
+    edited: Path, builder: Callable, docker: Engine, tmp_path: Path
+) -> None:
+    wheel = indexes.make_wheel(tmp_path, "drydock_stamped", "1.0", str(uuid.uuid4()))
+    tag = "cpython-" + (edited / ".python-version").read_text().strip().replace(".", "")
+    with zipfile.ZipFile(wheel, "a") as archive:
+        for name in ("__init__", "other"):
+            archive.writestr(f"drydock_folder/{name}.py", "FRESH = True\n")
+            archive.writestr(f"drydock_folder/__pycache__/{name}.{tag}.pyc", b"\0" * 16)
+    index = indexes.Index({"simple": [wheel]})
+    address = f"{index.url}/simple/drydock-stamped/{wheel.name}"
+    images.uv(edited, "add", "--no-sync", f"drydock-stamped @ {address}")
+
+    tag = builder(edited, "stamped").tag
+    index.close()
+
+    script = """if True:
+        import importlib.util, drydock_folder.other as other
+        for name in ("drydock_folder", "drydock_folder.other"):
+            with open(importlib.util.find_spec(name).cached, "rb") as file:
+                print(name, file.read(8)[4:].hex(), other.FRESH)
+        """
+    told = docker.run(tag, "-c", script, entrypoint="python").stdout
+    assert told == "drydock_folder 01000000 True\ndrydock_folder.other 01000000 True\n"
 
 
 def test_a_second_project_with_the_same_framework_builds_on_its_layer(
