@@ -234,8 +234,8 @@ def plot(document: dict) -> str:
     every = [ratio for _, ratios in rows for ratio in ratios.values()]
     low = min(0.5, min(every) / 1.15)
     high = max(2.0, max(every) * 1.15)
-    height = _TOP + _STEP * len(rows) + 46
-    bottom = height - 40
+    height = _TOP + _STEP * len(rows) + 76
+    bottom = height - 70
 
     def x(ratio: float) -> float:
         part = (math.log(ratio) - math.log(low)) / (math.log(high) - math.log(low))
@@ -277,6 +277,14 @@ def plot(document: dict) -> str:
             placed.append(x(ratio))
             shift = (0, -7, 7, -12, 12, -4)[near]
             out.append(_mark(rivals.index(name), x(ratio), y + shift))
+    machine = document["machine"]
+    caption = (
+        f"{document['date']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"Docker {machine['docker']}: {document['command']}"
+    )
+    out.append(
+        f'<text class="quiet" x="16" y="{height - 14}" font-size="12">{escape(caption)}</text>'
+    )
     out.append("</svg>")
     return "\n".join(out) + "\n"
 
