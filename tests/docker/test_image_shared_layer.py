@@ -129,6 +129,8 @@ answer = {"good": 0, "wrong": [], "missing": []}
 for source in pathlib.Path(sys.prefix).rglob("*.py"):
     text = source.read_bytes()
     cached = pathlib.Path(importlib.util.cache_from_source(str(source)))
+    if not cached.exists() and "tests" in source.parts:
+        continue
     if not cached.exists():
         try:
             compile(text, str(source), "exec", dont_inherit=True)
