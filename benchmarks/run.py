@@ -222,9 +222,7 @@ class Bench:
             "install_seconds": round(
                 sum(step.seconds or 0 for step in ran if _INSTALL.search(step.name)), 1
             ),
-            "installed": any(
-                _INSTALL.search(step.name) and not _empty_install(step) for step in ran
-            ),
+            "installed": any(_INSTALL.search(step.name) for step in ran),
             "tag": tag,
         }
 
@@ -411,11 +409,6 @@ class Bench:
                     say(f"{contender.name} failed: {error}")
                 self.forget(contender, arguments)
                 save()
-
-
-def _empty_install(step: engines.Step) -> bool:
-    """Drydock's stage for source-only packages runs a step that installs only if there are any."""
-    return "source.txt" in step.name and (step.seconds or 0) < 2
 
 
 def fit(project: Path) -> None:
