@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refresh.command import CATALOGUE
-from refresh.registry import split
-from refresh.wheels import FRAMEWORKS
-from refresh_servers import Registry, StandIn
-from refresh_world import BRANDS, GEFORCE, World, demand, ended, wheel
+
+from scripts.refresh.command import CATALOGUE
+from scripts.refresh.nvidia import KINDS
+from scripts.refresh.registry import split
+from scripts.refresh.wheels import FRAMEWORKS, HOSTS
+from tests.refresh.servers import Registry, StandIn
+from tests.refresh.world import BRANDS, GEFORCE, World, demand, driver_branch, ended, wheel
 
 
 def files_of(package: str, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,13 +78,20 @@ def shipped(
     files = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
     registry = Registry(registry_binary, images)
     push_all(registry, files)
-    with StandIn() as index, StandIn() as dates:
-        world = World(folder, registry, index, dates, capsys)
+    with StandIn() as index, StandIn() as dates, StandIn() as nvidia:
+        world = World(folder, registry, index, dates, nvidia, capsys)
         world.pages = pages_of(files)
         for row in files["pytorch"]["builds"]:
-            if label := row["index"]:
-                name = f"torch-{row['version']}+{label}-cp313-cp313-manylinux_2_28_x86_64.whl"
+            for host in (row["kernels"] or ["amd64"]) if row["index"] else ():
+                label, machine = row["index"], HOSTS[host]
+                name = f"torch-{row['version']}+{label}-cp313-cp313-manylinux_2_28_{machine}.whl"
                 world.torch.setdefault(label, []).append(name)
+        names = {kind: name for name, kind in KINDS.items()}
+        for row in files["drivers"]["branches"]:
+            if row["kind"] in names:
+                newest = (f"{row['branch']}.10.01", "2026-01-13")
+                world.drivers[str(row["branch"])] = driver_branch(names[row["kind"]], newest)
+        world.toolkits = [f"{row['cuda']}.0" for row in files["nvidia-cuda"]["toolkits"]]
         world.ends["python"] = [
             ended(row["version"], row["end_of_life"]) for row in files["python"]["versions"]
         ]
