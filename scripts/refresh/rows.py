@@ -82,10 +82,13 @@ _Validator = extend(Draft202012Validator, {"pattern": _whole})
 def misfits(files: dict[str, Any]) -> list[str]:
     """Return what in files of the catalogue, by name, does not fit schema.json: where and why."""
     validator = _Validator(SCHEMA, format_checker=FormatChecker(["date"]))
-    return [
-        f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
-        for error in validator.iter_errors(files)
-    ]
+    return [_misfit(error) for error in validator.iter_errors(files)]
+
+
+def _misfit(error: ValidationError) -> str:
+    while error.context:  # of alternatives, such as a day or null, the first is the one meant
+        error = error.context[0]
+    return f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
 
 
 class Catalogue:
