@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from scripts.refresh.dates import EndOfLife, refresh_dates, set_day
 from scripts.refresh.images import SOURCE as REGISTRY_SOURCE
 from scripts.refresh.images import refresh_images, refresh_uv
+from scripts.refresh.libraries import refresh_libraries
 from scripts.refresh.nvidia import DRIVERS, TOOLKITS, Nvidia, refresh_nvidia
 from scripts.refresh.reading import Patience, Source
 from scripts.refresh.registry import PUBLIC, Registries
@@ -98,6 +99,7 @@ def _read_all(catalogue: Catalogue, options: argparse.Namespace, report: Report)
     try:
         refresh_dates(catalogue, dates, report)
         refresh_wheels(catalogue, index, mirrors, report)
+        refresh_libraries(catalogue, index, report)
         refresh_uv(catalogue, registries, index, report)
         refresh_images(catalogue, registries, report)
         refresh_nvidia(catalogue, nvidia, report)

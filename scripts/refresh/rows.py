@@ -40,6 +40,7 @@ NAMES = {
     "rules": ("release",),
     "releases": ("version",),
     "builds": ("version", "build"),
+    "pulled": ("framework", "build", "package"),
     "versions": ("version",),
     "systems": ("name",),
     "sources": ("name",),

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, timedelta
 from typing import Any
 
+from packaging.metadata import parse_email
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
-from pypi_simple import DistributionPackage, NoSuchProjectError, PyPISimple
+from pypi_simple import DistributionPackage, NoMetadataError, NoSuchProjectError, PyPISimple
 
 from scripts.refresh.reading import Source, UnreadableError, session
 from scripts.refresh.rows import Catalogue, Report, Row, insert, newest_first, one_line
@@ -81,7 +82,7 @@ class Release:
             if version.local == label
             for tag in tags
             for host, machine in HOSTS.items()
-            if "linux" in tag.platform and tag.platform.endswith(machine)
+            if _is_linux(tag.platform, machine)
         }
 
     def pythons(self, known: list[str]) -> list[str] | None:
@@ -102,7 +103,7 @@ class Release:
                 if tag.platform == "any":
                     continue
                 compiled = True
-                if "linux" not in tag.platform or not tag.platform.endswith("x86_64"):
+                if not _is_linux(tag.platform, "x86_64"):
                     continue
                 match = re.fullmatch(r"cp3([0-9]{1,3})", tag.interpreter)
                 if not match or tag.abi not in (tag.interpreter, "abi3"):
@@ -120,6 +121,10 @@ def _admits(demanded: str, python: str) -> bool:
         return SpecifierSet(demanded).contains(python)
     except InvalidSpecifier:
         return False  # a file from before there were rules for it
+
+
+def _is_linux(platform: str, machine: str) -> bool:
+    return "linux" in platform and platform.endswith(machine)
 
 
 class MissingError(UnreadableError):
@@ -228,6 +233,32 @@ class Index:
                 "wanted, write it by hand."
             )
         return None if newest is None else str(newest)
+
+    def requirements(self, project: str, version: Version) -> list[Requirement] | None:
+        """Return what a wheel of a release for Linux on x86_64 requires, from its metadata alone.
+
+        Returns:
+            None where the index does not show metadata by itself (PEP 658).
+
+        Raises:
+            UnreadableError: see `releases`.
+        """
+        for package in self.releases(project)[version].packages:
+            if package.has_metadata and package.package_type == "wheel":
+                platforms = {tag.platform for tag in parse_wheel_filename(package.filename)[3]}
+                if any(each == "any" or _is_linux(each, "x86_64") for each in platforms):
+                    return self._required(package)
+        return None
+
+    def _required(self, package: DistributionPackage) -> list[Requirement] | None:
+        def read() -> list[Requirement]:
+            text = self._client.get_package_metadata(package, timeout=self.source.patience.timeout)
+            return [Requirement(each) for each in parse_email(text)[0].get("requires_dist", [])]
+
+        try:
+            return self.source.ask(read)
+        except NoMetadataError:
+            return None
 
     def pythons(self, project: str, version: Version, known: list[str]) -> list[str] | None:
         """Return the Pythons of a release, or of the compiled package that it needs.

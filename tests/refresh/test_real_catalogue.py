@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from scripts.refresh.command import CATALOGUE
 from scripts.refresh.nvidia import KINDS
@@ -45,8 +46,23 @@ def pages_of(files: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     for name, row in files["tools"].items():
         if row["source"] == "pypi":
             pages[name] = [wheel(name, row["version"], "py3")]
+    for row in files["pulled"]["pulled"]:
+        pages.setdefault(row["package"], []).append(wheel(row["package"], row["newest"], "py3"))
     pages["uv"] = [wheel("uv", files["uv"]["uv"][0]["version"], "py3")]
     return pages
+
+
+def requires_of(files: dict[str, Any]) -> dict[str, list[str]]:
+    """What the wheels of the newest releases require, by project."""
+    found: dict[str, list[str]] = {}
+    for row in files["pulled"]["pulled"]:
+        for build in files[row["framework"]]["builds"]:
+            if (build["version"], build["build"]) == (row["version"], row["build"]):
+                wanted = Requirement(build["requirements"][0])
+                marker = "".join(f"; extra == '{extra}'" for extra in sorted(wanted.extras)[:1])
+                text = row["package"] + row["admitted"] + marker
+                found.setdefault(wanted.name, []).append(text)
+    return found
 
 
 def push_all(registry: Registry, files: dict[str, Any]) -> None:
@@ -81,6 +97,7 @@ def shipped(
     with StandIn() as index, StandIn() as dates, StandIn() as nvidia:
         world = World(folder, registry, index, dates, nvidia, capsys)
         world.pages = pages_of(files)
+        world.requires = requires_of(files)
         for row in files["pytorch"]["builds"]:
             for host in (row["kernels"] or ["amd64"]) if row["index"] else ():
                 label, machine = row["index"], HOSTS[host]
@@ -127,7 +144,16 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
     assert all(row["digest"].startswith("sha256:") for row in images)
     assert all(row.get("status") != "inferred" for row in images)
     assert outcome.files["uv"]["uv"][0]["digest"].startswith("sha256:")
-    for name in (*FRAMEWORKS, "tools", "dependencies", "gpus", "platforms", "drivers", "systems"):
+    for name in (
+        *FRAMEWORKS,
+        "tools",
+        "dependencies",
+        "gpus",
+        "platforms",
+        "drivers",
+        "systems",
+        "pulled",
+    ):
         assert outcome.files[name] == before[name], name
 
     described = {row["name"] for row in outcome.files["sources"]["sources"]}
@@ -146,3 +172,13 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
 
     again = shipped.refresh(today=today)
     assert again.said == "Nothing changed.\n"
+
+    # What is gone is not offered: by this refresh, and by the solver that reads what it wrote.
+    assert solver.python_image("3.13").image == "python:3.13-slim-trixie"
+    shipped.registry.delete("python:3.13-slim-trixie")
+    outcome = shipped.refresh(today=today)
+    assert outcome.code == 1
+    assert outcome.image("python:3.13-slim-trixie")["status"] == "gone"
+    solver = solver_of(shipped.folder)
+    assert len(solver.images) == len(images) - 1
+    assert solver.python_image("3.13").image == "python:3.13-slim-bookworm"

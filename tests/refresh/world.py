@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -91,6 +92,12 @@ def build(
     )
 
 
+def pulled(name: str, build: str, package: str, version: str, admitted: str) -> dict[str, Any]:
+    """Return the row of a library that a build pulls."""
+    facts = {"version": version, "admitted": admitted, "newest": "9.10.2.21"}
+    return row(framework=name, build=build, package=package, **facts)
+
+
 def small_catalogue() -> dict[str, dict[str, Any]]:
     """Return the files of a catalogue with one row of each kind that the refresh knows."""
     described = ("pypi", "endoflife", "distributions", "docker-library", "nvidia-list", "inferred")
@@ -164,6 +171,13 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
             "ruff": row(version="0.14.0", note="the newest that was a week old"),
             "actions/checkout": row("tags", pin="actions/checkout@0 # v1"),
             "docker": row("list", image="docker:29-cli", service="docker:29-dind"),
+        },
+        "pulled": {
+            "pulled": [
+                pulled("pytorch", "plain", "nvidia-cudnn-cu12", "2.9.1", "==9.10.2.21"),
+                pulled("jax", "plain", "nvidia-cudnn-cu13", "0.8.1", "<10.0,>=9.8"),
+                pulled("onnxruntime", "plain", "nvidia-cudnn-cu12", "1.23.2", "~=9.0"),
+            ]
         },
         "nvidia-cuda": {
             "rules": [
@@ -383,6 +397,7 @@ class World:
         out: reads what was printed.
         digests: what was pushed, by image.
         pages, ends, torch, drivers, toolkits: what the stand-ins say.
+        requires: by project, what the metadata of its wheels require.
         instead: what they answer in place of that, by path.
     """
 
@@ -398,6 +413,7 @@ class World:
     torch: dict[str, list[str]] = field(default_factory=dict)
     drivers: dict[str, dict[str, Any]] = field(default_factory=dict)
     toolkits: list[str] = field(default_factory=list)
+    requires: dict[str, list[str]] = field(default_factory=dict)
     instead: dict[str, Answer] = field(default_factory=dict)
 
     def settle(self) -> None:
@@ -412,8 +428,18 @@ class World:
             "tensorflow": [wheel("tensorflow", "2.20.0")],
             "onnxruntime": [wheel("onnxruntime", "1.23.2"), wheel("onnxruntime", "1.22.0")],
             "onnxruntime-gpu": [wheel("onnxruntime-gpu", "1.23.2")],
+            "jax-cuda13-plugin": [wheel("jax-cuda13-plugin", "0.8.1")],
+            "nvidia-cudnn-cu12": [wheel("nvidia-cudnn-cu12", "9.10.2.21", "py3")],
+            "nvidia-cudnn-cu13": [wheel("nvidia-cudnn-cu13", "9.10.2.21", "py3")],
             "uv": [wheel("uv", "0.9.8", "py3")],
             "ruff": [wheel("ruff", "0.14.0", "py3")],
+        }
+        linux = 'platform_system == "Linux"'
+        self.requires = {
+            "torch": ["numpy", f"nvidia-cudnn-cu12==9.10.2.21; {linux}"],
+            "jax": ["jax-cuda13-plugin[with-cuda]<=0.8.1,>=0.8.1; extra == 'cuda13'"],
+            "jax-cuda13-plugin": ["nvidia-cudnn-cu13<10.0,>=9.8; extra == 'with-cuda'"],
+            "onnxruntime-gpu": ["flatbuffers", "nvidia-cudnn-cu12~=9.0"],
         }
         self.torch = {
             label: [f"torch-2.9.1+{label}-cp313-cp313-manylinux_2_28_x86_64.whl"]
@@ -456,6 +482,8 @@ class World:
     def publish(self) -> None:
         """Put the pages into the stand-ins."""
         for project, files in self.pages.items():
+            for file in files if project in self.requires else ():
+                self._show_metadata(file, self.requires[project])
             page = {"meta": {"api-version": "1.0"}, "name": project, "files": files}
             self.index.answers[f"/simple/{project}/"] = Answer(page, headers=JSON)
         for label, names in self.torch.items():
@@ -471,6 +499,14 @@ class World:
             self.dates.answers[f"/api/v1/products/{product}/"] = Answer(result)
         for stand_in in (self.index, self.dates, self.nvidia):
             stand_in.answers |= self.instead
+
+    def _show_metadata(self, file: dict[str, Any], requires: list[str]) -> None:
+        """Let the index show the metadata of a file beside it (PEP 658)."""
+        lines = ["Metadata-Version: 2.4", "Name: project", "Version: 1"]
+        text = "\n".join([*lines, *(f"Requires-Dist: {each}" for each in requires)]).encode()
+        file["url"] = f"{self.index.address}/files/{file['filename']}"
+        file["core-metadata"] = {"sha256": hashlib.sha256(text).hexdigest()}
+        self.index.answers[f"/files/{file['filename']}.metadata"] = Answer(text)
 
     def arguments(self, *more: str, today: str = TODAY) -> list[str]:
         """Return the arguments of a run against these servers, which does not wait long."""
