@@ -29,9 +29,10 @@ def refresh_libraries(catalogue: Catalogue, index: Index, report: Report) -> Non
 
 
 def _refresh(catalogue: Catalogue, name: str, index: Index, report: Report) -> None:
-    newest = max(catalogue.rows(name, "releases"), key=lambda row: Version(row["version"]))
+    versions = [row["version"] for row in catalogue.rows(name, "releases") if not row.get("broken")]
+    newest = max(versions, key=Version, default=None)
     for build in catalogue.rows(name, "builds"):
-        if build["version"] != newest["version"] or not build["cuda"] or build["index"]:
+        if build["version"] != newest or not build["cuda"] or build["index"] or build.get("broken"):
             continue
         for text in build["requirements"]:
             for pulled in _pulled(index, Requirement(text), report):
@@ -81,8 +82,11 @@ def _pulled(index: Index, wanted: Requirement, report: Report) -> Iterator[Requi
 
 
 def _newest(index: Index, wanted: Requirement) -> Version:
-    return max(
+    fitting = [
         version
         for version, release in index.releases(wanted.name).items()
         if wanted.specifier.contains(version, prereleases=False) and not release.withdrawn
-    )
+    ]
+    if not fitting:
+        raise ValueError(f"no release of {wanted.name} fits {wanted.specifier}")
+    return max(fitting)

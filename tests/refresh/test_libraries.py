@@ -73,3 +73,16 @@ def test_metadata_that_is_promised_and_missing_is_said_to_be_missing(read_once: 
     assert "does not show the metadata of torch 2.9.1" in read_once.refresh().left[0]
     read_once.requires["torch"] = show
     assert read_once.refresh().said == "Nothing changed.\n"
+
+
+def test_the_newest_release_that_is_offered_is_the_one_that_is_read(read_once: World) -> None:
+    with read_once.edit("onnxruntime") as data:
+        data["releases"][0]["broken"] = "a person's reason"
+    read_once.pages["nvidia-cudnn-cu12"].append(wheel("nvidia-cudnn-cu12", "9.28.0.42", "py3"))
+    assert read_once.refresh().said == "Nothing changed.\n"
+
+
+def test_a_range_that_no_release_fits_is_told_in_a_sentence(read_once: World) -> None:
+    read_once.pages["nvidia-cudnn-cu13"] = [wheel("nvidia-cudnn-cu13", "10.0.1", "py3")]
+    (sentence,) = read_once.refresh().failed
+    assert "no release of nvidia-cudnn-cu13 fits <10.0,>=9.8" in sentence
