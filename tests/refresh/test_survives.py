@@ -333,7 +333,7 @@ def alone(world: World) -> Iterator[tuple[World, StandIn]]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     project=damaged(page),
