@@ -7,13 +7,15 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from drydock import solver
+from drydock.catalogue import FOLDER, Catalogue
+from drydock.request import Request
+from drydock.solver import Solution
 from tests.support import projects
-from tests.support.loading import FOLDER, load_extension
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +55,9 @@ def only_the_defaults_of_the_template(
 
 
 @pytest.fixture(scope="session")
-def drydock() -> ModuleType:
-    """The module `extensions/drydock.py`."""
-    return load_extension()
-
-
-@pytest.fixture(scope="session")
-def catalogue(drydock: ModuleType) -> Any:
+def catalogue() -> Catalogue:
     """The catalogue that is shipped."""
-    return drydock.Catalogue()
+    return Catalogue()
 
 
 @pytest.fixture(scope="session")
@@ -71,24 +67,24 @@ def rows() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def request_of(drydock: ModuleType, catalogue: Any) -> Callable[..., Any]:
+def request_of(catalogue: Catalogue) -> Callable[..., Request]:
     """Build a request; a GPU, PyTorch and the catalogue's own day unless said otherwise."""
 
-    def build(**answers: Any) -> Any:
+    def build(**answers: Any) -> Request:
         defaults = {"accelerator": "gpu", "framework": "pytorch", "today": catalogue.as_of}
-        return drydock.Request(**{**defaults, **answers})
+        return Request(**{**defaults, **answers})
 
     return build
 
 
 @pytest.fixture(scope="session")
 def solve(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
-) -> Callable[..., Any]:
+    catalogue: Catalogue, request_of: Callable[..., Request]
+) -> Callable[..., Solution | None]:
     """Solve a request built from answers; None where there is no solution."""
 
-    def solve_answers(**answers: Any) -> Any:
-        return drydock.solve(catalogue, request_of(**answers))
+    def solve_answers(**answers: Any) -> Solution | None:
+        return solver.solve(catalogue, request_of(**answers))
 
     return solve_answers
 

@@ -12,7 +12,7 @@ from jinja2.ext import Extension
 from .catalogue import Catalogue
 from .form import check, choices, default, preflight
 from .questions import QUESTIONS, Answers
-from .stack import stack
+from .stack import stack_of
 from .stack.keys import Stack
 
 # A Jinja context, or a mapping in its place.
@@ -51,9 +51,9 @@ class Drydock:
 
     @pass_context
     def stack(self, context: Context) -> Stack:
-        """See `stack.stack`."""
+        """See `stack.stack_of`."""
         names = (*QUESTIONS, "today")
-        return stack(self._catalogue, {name: context[name] for name in names if name in context})
+        return stack_of(self._catalogue, {name: context[name] for name in names if name in context})
 
 
 def answers_before(context: Context, question: str) -> Answers:

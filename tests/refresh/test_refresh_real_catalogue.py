@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +15,8 @@ from refresh.registry import split
 from refresh.wheels import FRAMEWORKS
 from refresh_servers import Registry, StandIn
 from refresh_world import BRANDS, GEFORCE, World, demand, ended, wheel
+
+from drydock.catalogue import Catalogue
 
 
 def files_of(package: str, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,16 +93,6 @@ def shipped(
     registry.stop()
 
 
-def solver_of(folder: Path) -> Any:
-    """The extension's own catalogue, read from a folder."""
-    path = CATALOGUE.parent / "drydock.py"
-    specification = importlib.util.spec_from_file_location("refreshed_drydock", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module.Catalogue(folder)
-
-
 def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_result(
     shipped: World,
 ) -> None:
@@ -131,7 +121,7 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
     }
     assert described == used
 
-    solver = solver_of(shipped.folder)
+    solver = Catalogue(shipped.folder)
     assert solver.as_of == today
     assert len(solver.images) == len(images)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import pytest
+
+from drydock import solver
+from drydock.catalogue import Catalogue
+from drydock.rules import RULES
 
 
 @dataclass(frozen=True)
@@ -193,28 +196,28 @@ def agrees(solution: Any, wanted: tuple[str, ...] | None) -> bool:
     return all(want in ("", have) for want, have in zip(wanted, found, strict=False))
 
 
-def test_each_constraint_has_a_case(drydock: ModuleType) -> None:
-    names = [each.name for each in drydock.CONSTRAINTS]
+def test_each_constraint_has_a_case() -> None:
+    names = [each.name for each in RULES]
     assert sorted(names) == sorted(case.constraint for case in CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.constraint)
 def test_without_the_constraint_the_case_comes_out_wrong(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any], case: Case
+    catalogue: Catalogue, request_of: Callable[..., Any], case: Case
 ) -> None:
     request = request_of(**case.answers)
-    others = [each for each in drydock.CONSTRAINTS if each.name != case.constraint]
-    right = drydock.solve(catalogue, request)
-    wrong = drydock.solve(catalogue, request, others)
+    others = [each for each in RULES if each.name != case.constraint]
+    right = solver.solve(catalogue, request)
+    wrong = solver.solve(catalogue, request, others)
     assert agrees(right, case.right), rows_of(right)
     assert agrees(wrong, case.wrong), rows_of(wrong)
     assert rows_of(right) != rows_of(wrong)
 
 
-def test_each_rule_is_told_in_one_sentence(drydock: ModuleType) -> None:
-    for each in drydock.CONSTRAINTS:
-        assert each.rule.endswith(".")
-        assert ". " not in each.rule
-        assert each.rule[0].isupper()
+def test_each_rule_is_told_in_one_sentence() -> None:
+    for each in RULES:
+        assert each.sentence.endswith(".")
+        assert ". " not in each.sentence
+        assert each.sentence[0].isupper()
         # Refusals put it behind "because", with a small first letter.
-        assert each.rule.split()[0] in {"A", "An", "The", "Only", "Code"}, each.rule
+        assert each.sentence.split()[0] in {"A", "An", "The", "Only", "Code"}, each.sentence

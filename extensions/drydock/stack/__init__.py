@@ -18,7 +18,7 @@ from .packages import framework_of, indexes_and_sources, requirements, tools
 from .reasons import summary, why
 
 
-def stack(catalogue: Catalogue, answers: Answers) -> Stack:
+def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
     """Compute what the templates read from the answers; an absent answer means its default.
 
     Raises:
@@ -56,7 +56,7 @@ def solution_of(catalogue: Catalogue, answers: Answers) -> Solution:
     """Return the solution of answers.
 
     Raises:
-        UserMessageError: see `stack`.
+        UserMessageError: see `stack_of`.
     """
     try:
         request = read_request(catalogue, answers)
