@@ -20,7 +20,7 @@ Value = str | bool | None
 def nearest_fixes(
     catalogue: Catalogue, request: Request, conflict: Sequence[Answer]
 ) -> tuple[tuple[Answer, ...], ...]:
-    """Return changes that make the request solvable, each as the answers to give instead.
+    """Return changes that make the request solvable: the answers to give instead.
 
     They are every change of one conflicting answer that does; or else one change of two or of
     three answers, of which one is in the conflict.

@@ -46,7 +46,7 @@ def environment() -> SandboxedEnvironment:
     return SandboxedEnvironment(undefined=StrictUndefined, extensions=[DrydockExtension])
 
 
-def test_only_what_is_offered_can_be_chosen(catalogue: Catalogue) -> None:
+def test_every_framework_that_does_the_work_can_be_chosen(catalogue: Catalogue) -> None:
     every = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
     serve = {"workload": "serve"}
     assert values_of(form.choices(catalogue, serve, "framework")) == every
@@ -228,6 +228,28 @@ def test_three_short_lines_say_why(catalogue: Catalogue) -> None:
     assert "no CUDA" in cpu[0]
     assert "import sklearn" in cpu[2]
     assert all(len(line) < 250 and "\n" not in line for line in gpu + cpu)
+
+
+def test_a_bad_answer_is_refused_where_the_templates_are_rendered_too(
+    catalogue: Catalogue,
+) -> None:
+    with pytest.raises(UserMessageError, match="framework: .*answer one of scikit-learn"):
+        stack_of(catalogue, {"framework": "caffe"})
+
+
+def test_a_bad_answer_is_blamed_on_no_other_question(catalogue: Catalogue) -> None:
+    answers = {"accelerator": "gpu", "framework": "caffe"}
+    assert form.check(catalogue, answers, "framework", "caffe")
+    assert form.check(catalogue, answers, "driver", "580") == ""
+
+
+def test_a_default_that_depends_on_nothing_is_spelt_by_the_form_alone(
+    catalogue: Catalogue,
+) -> None:
+    for question in set(QUESTIONS) - {"project_name", "image_name"}:
+        if "drydock.default" not in str(projects.form()[question]["default"]):
+            with pytest.raises(KeyError):
+                form.default(catalogue, {}, question)
 
 
 def test_a_refusal_names_the_answers_the_rule_and_what_works(catalogue: Catalogue) -> None:

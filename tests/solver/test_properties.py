@@ -103,17 +103,18 @@ def test_what_is_refused_has_a_smallest_reason_and_each_fix_works(
 def applied(request: Any, fix: tuple[tuple[str, str], ...]) -> Any:
     """Answer as a refusal says; written apart from the code that made it."""
     values = {name: getattr(request, name) for name in SOLVER_QUESTIONS}
-    for name, told in fix:
-        if name == "gpus" and told.startswith("without "):
-            values["gpus"] = tuple(g for g in values["gpus"] if g != told[len("without ") :])
+    for name, value in fix:
+        if name == "gpus" and value.startswith("without "):
+            dropped = value.removeprefix("without ")
+            values["gpus"] = tuple(gpu for gpu in values["gpus"] if gpu != dropped)
         elif name == "gpus":
-            new, old = told.split(" instead of ")
+            new, old = value.split(" instead of ")
             values["gpus"] = tuple(new if gpu == old else gpu for gpu in values["gpus"])
         elif name == "compile_cuda":
-            values["compile_cuda"] = told == "true"
+            values["compile_cuda"] = value == "true"
         else:
-            values[name] = None if told == "auto" else told
-            if (name, told) == ("accelerator", "cpu"):
+            values[name] = None if value == "auto" else value
+            if (name, value) == ("accelerator", "cpu"):
                 values |= dict.fromkeys(("driver", "cuda", "gpu_base"), None)
                 values |= {"gpus": (), "compile_cuda": False}
     return Request(today=request.today, **values)

@@ -208,7 +208,7 @@ def test_the_day_is_an_input(solve: Solve) -> None:
     assert solve(python_version="3.10", today="2026-10-31") is None
 
 
-def test_jax_and_tensorflow_are_known_although_they_are_not_offered_yet(solve: Solve) -> None:
+def test_jax_and_tensorflow_get_the_wheels_of_their_own_extras(solve: Solve) -> None:
     jax = solve(framework="jax", driver="580", gpus=("H100",))
     assert jax.wheel.requirements == ("jax[cuda13]==0.12.0.1",)
     assert jax.image.kind == "slim", "LD_LIBRARY_PATH must not be set"

@@ -157,13 +157,13 @@ def three_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     template = projects.snapshot(tmp_path_factory.mktemp("three") / "drydock")
     data, code = Path("extensions/catalogue/uv.json"), Path("extensions/drydock/stack/reasons.py")
-    spoken = "No GPU and no driver is needed."
-    assert spoken in (projects.ROOT / code).read_text()
+    sentence = "No GPU and no driver is needed."
+    assert sentence in (projects.ROOT / code).read_text()
     for number in (1, 2, 3):
         text = (projects.ROOT / data).read_text()
         (template / data).write_text(text.replace(pin("uv"), f"0.12.{number}"))
         text = (projects.ROOT / code).read_text()
-        (template / code).write_text(text.replace(spoken, f"Said by the code of {number}."))
+        (template / code).write_text(text.replace(sentence, f"Said by the code of {number}."))
         projects.commit_all(template, f"Version {number}")
         projects.git("tag", f"v{number}.0.0", cwd=template)
     return template
