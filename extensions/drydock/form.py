@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from copier.errors import UserMessageError
 
@@ -16,8 +16,6 @@ from .questions import ADVANCED, GPU_QUESTIONS, QUESTIONS, Answers, every_value,
 from .refusal import explain, refusal, sentence_of
 from .request import SOLVER_QUESTIONS, BadAnswerError, read_request
 from .solver import solve
-
-Value = TypeVar("Value", str, list[str])
 
 
 def choices(catalogue: Catalogue, answers: Answers, question: str) -> list[str | list[str]]:
@@ -47,11 +45,11 @@ def _without(answers: Answers, question: str) -> dict[str, Any]:
 
 
 def _possible(
-    catalogue: Catalogue, others: Answers, question: str, values: Iterable[Value]
-) -> Iterator[Value]:
+    catalogue: Catalogue, others: Answers, question: str, values: Iterable[str]
+) -> Iterator[str]:
     """Yield the values of a question with which the other answers have a solution."""
     for value in values:
-        picked = [value] if question == "gpus" and isinstance(value, str) else value
+        picked = [value] if question == "gpus" else value
         try:
             request = read_request(catalogue, {**others, question: picked})
         except BadAnswerError:
@@ -76,21 +74,15 @@ def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list
     Raises:
         KeyError: the question has a default that depends on nothing, and `copier.yml` spells it.
     """
+    if question == "image_name" and answers.get("project_name"):
+        return str(answers["project_name"])
     if question in ("project_name", "image_name"):
-        folder = str((answers.get("_copier_conf") or {}).get("dst_path") or ".")
-        known = answers.get("project_name") if question == "image_name" else None
-        return known or name_of_folder(catalogue, folder)
+        settings = answers.get("_copier_conf") or {}
+        return name_of_folder(catalogue, str(settings.get("dst_path") or "."))
     others = _without(answers, question)
-    if question == "gpus":
-        values = [[value] for value in every_value(catalogue, others, question)]
-        return _first_possible(catalogue, others, question, values)
-    return _first_possible(catalogue, others, question, _preferred(catalogue, others, question))
-
-
-def _first_possible(
-    catalogue: Catalogue, others: Answers, question: str, preferred: list[Value]
-) -> Value:
-    return next(_possible(catalogue, others, question, preferred), preferred[0])
+    preferred = _preferred(catalogue, others, question)
+    value = next(_possible(catalogue, others, question, preferred), preferred[0])
+    return [value] if question == "gpus" else value
 
 
 def _preferred(catalogue: Catalogue, others: Answers, question: str) -> list[str]:
@@ -98,6 +90,8 @@ def _preferred(catalogue: Catalogue, others: Answers, question: str) -> list[str
     if question == "framework":
         first = ["pytorch"] if others.get("accelerator") == "gpu" else []
         return list(dict.fromkeys([*first, *catalogue.frameworks]))
+    if question == "gpus":
+        return every_value(catalogue, others, question)
     if question == "python_version":
         return list(catalogue.pythons_by_preference)
     if question == "driver":
