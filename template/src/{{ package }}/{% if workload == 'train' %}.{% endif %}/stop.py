@@ -1,28 +1,32 @@
-"""A polite end: SIGTERM (from a scheduler) and SIGINT (Ctrl-C) let the run save its work."""
+"""The end of a training run by a signal, after its work is saved."""
 
 import signal
 import sys
 from types import FrameType
+from typing import Self
+
+from .signals import SIGNALS, exit_code
 
 
 class Stop:
-    """Holds the exit code that a signal asked for; 0 as long as none came.
+    """Turns a signal into a request that the training loop looks for: `with Stop() as stop:`.
 
-    Until `save_first` is set there is nothing to save, and a signal ends the program at once. So
-    does a second signal.
+    Inside the `with`, the first signal sets `exit_code`: the loop saves its work and returns that
+    code. A second signal ends the program at once. Outside, signals are handled as before.
     """
 
     def __init__(self) -> None:
         self.exit_code = 0
-        self.save_first = False
 
-    def listen(self) -> None:
-        """Handle SIGTERM and SIGINT from now on."""
-        signal.signal(signal.SIGTERM, self._handle)
-        signal.signal(signal.SIGINT, self._handle)
+    def __enter__(self) -> Self:
+        self._handlers = {number: signal.signal(number, self._request) for number in SIGNALS}
+        return self
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        at_once = bool(self.exit_code) or not self.save_first
-        self.exit_code = 128 + number  # what a shell reports: 143 for SIGTERM, 130 for SIGINT
-        if at_once:
-            sys.exit(self.exit_code)
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        if self.exit_code:
+            sys.exit(exit_code(number))
+        self.exit_code = exit_code(number)
