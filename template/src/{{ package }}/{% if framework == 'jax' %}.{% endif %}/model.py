@@ -50,7 +50,7 @@ def _probabilities(parameters: Parameters, images: Array) -> Array:
 
 def probabilities(parameters: Parameters, images: np.ndarray) -> np.ndarray:
     """Return one row of ten probabilities per image."""
-    # Each new shape is compiled once: rounding up to a power of two leaves few of them.
+    # JAX compiles each new shape: rounded up to a power of two, there are few of them.
     padding = (1 << (len(images) - 1).bit_length()) - len(images)
     padded = np.pad(images, ((0, padding), (0, 0)))
     return np.asarray(_probabilities(parameters, padded))[: len(images)]

@@ -15,7 +15,7 @@ from .settings import Settings
 from .stop import Stop
 
 
-def train(settings: Settings, stop: Stop) -> int:
+def train(settings: Settings) -> int:
     """Train, resuming from the newest checkpoint, and write the model. Returns the exit code."""
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
@@ -35,7 +35,7 @@ def train(settings: Settings, stop: Stop) -> int:
     optimizer = keras.optimizers.Adam(settings.learning_rate)
     optimizer.build(net.trainable_variables)
     loss_function = keras.losses.SparseCategoricalCrossentropy()
-    loss_sum = tf.Variable(0.0)  # stays on the device: reading it would wait every step
+    loss_sum = tf.Variable(0.0)  # stays on the device: to read it would mean to wait
     step = 0
 
     # reduce_retracing: one trace for the last, smaller batch too.
@@ -53,7 +53,7 @@ def train(settings: Settings, stop: Stop) -> int:
         with np.load(path, allow_pickle=False) as saved:
             about, *arrays = saved.values()
         about = json.loads(about.item())
-        checkpoint.accept(path, about, run, steps)
+        checkpoint.require_same_run(path, about, run, steps)
         if [array.shape for array in arrays] != [variable.shape for variable in variables]:
             sys.exit(f"{path} does not fit the network in model.py: use --fresh to start again.")
         for variable, array in zip(variables, arrays, strict=True):
@@ -65,9 +65,8 @@ def train(settings: Settings, stop: Stop) -> int:
         with checkpoint.write(settings.checkpoint_dir, step) as file:
             np.savez(file, about, *[variable.numpy() for variable in variables])
 
-    stop.save_first = True
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             # The order depends on the seed and the epoch alone, so a resumed run sees the same one.

@@ -12,7 +12,7 @@ from .settings import Settings
 from .stop import Stop
 
 
-def train(settings: Settings, stop: Stop) -> int:
+def train(settings: Settings) -> int:
     """Train, resuming from the newest checkpoint, and write the model. Returns the exit code."""
     require_writable(settings.checkpoint_dir)
     require_writable(settings.model_path.parent)
@@ -27,16 +27,15 @@ def train(settings: Settings, stop: Stop) -> int:
     classifier, step = model.create(settings.learning_rate, settings.seed), 0
     if path := checkpoint.newest(settings.checkpoint_dir):
         saved = skops.io.load(path)
-        checkpoint.accept(path, saved, run, steps)
+        checkpoint.require_same_run(path, saved, run, steps)
         classifier, step = saved["classifier"], saved["step"]
 
     def save_checkpoint() -> None:
         with checkpoint.write(settings.checkpoint_dir, step) as file:
             skops.io.dump({"run": run, "classifier": classifier, "step": step}, file)
 
-    stop.save_first = True
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             # The order depends on the seed and the epoch alone, so a resumed run sees the same one.

@@ -35,7 +35,7 @@ def create() -> keras.Model:
 
 
 def device() -> str:
-    """Return what TensorFlow computes on: GPU, or CPU for want of one."""
+    """Return what TensorFlow computes on: GPU, or CPU where there is none."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 

@@ -15,7 +15,7 @@ from .settings import Settings
 from .stop import Stop
 
 
-def train(settings: Settings, stop: Stop) -> int:
+def train(settings: Settings) -> int:
     """Train, resuming from the newest checkpoint, and write the model. Returns the exit code."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it
     torch.use_deterministic_algorithms(True)
@@ -34,14 +34,14 @@ def train(settings: Settings, stop: Stop) -> int:
     net = model.DigitNet().to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate)
     loss_function = nn.CrossEntropyLoss()
-    loss_sum = torch.zeros((), device=device)  # stays on the device: .item() would wait every step
+    loss_sum = torch.zeros((), device=device)  # stays on the device: to read it means to wait
     step = 0
 
     run = settings.model_dump(include={"batch_size", "learning_rate", "seed"})
     steps = settings.epochs * steps_per_epoch
     if path := checkpoint.newest(settings.checkpoint_dir):
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint.accept(path, saved, run, steps)
+        checkpoint.require_same_run(path, saved, run, steps)
         try:
             net.load_state_dict(saved["net"])
         except RuntimeError:
@@ -64,9 +64,8 @@ def train(settings: Settings, stop: Stop) -> int:
                 file,
             )
 
-    stop.save_first = True
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             # The order depends on the seed and the epoch alone, so a resumed run sees the same one.
@@ -76,7 +75,7 @@ def train(settings: Settings, stop: Stop) -> int:
                 dataset,
                 batch_size=settings.batch_size,
                 sampler=order[done * settings.batch_size :],
-                generator=generator,  # else the loader draws on the numbers meant for dropout
+                generator=generator,  # without it, the loader would change the numbers of dropout
                 pin_memory=device.type == "cuda",
             )
             net.train()
@@ -105,7 +104,7 @@ def train(settings: Settings, stop: Stop) -> int:
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the state of the random numbers that dropout draws on: the CPU's and the device's."""
+    """Return the states of the random number generators, which dropout uses: CPU and device."""
     names = ["random"] if device.type == "cpu" else ["random", device.type]
     return {name: getattr(torch, name).get_rng_state() for name in names}
 

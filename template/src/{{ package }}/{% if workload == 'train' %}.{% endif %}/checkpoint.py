@@ -1,7 +1,7 @@
-"""Checkpoints: where a run goes on after it was interrupted.
+"""Checkpoints: saved states of a run, from which it goes on after an interruption.
 
-Each is one file, `step-<number>.zip`. Its format is the framework's, and all of them are ZIP
-archives, whose checksums tell a whole file from a damaged one.
+Each is one file, `step-<number>.zip`, in the format of the framework. All these formats are ZIP
+archives, whose checksums show whether a file is damaged.
 """
 
 import sys
@@ -40,10 +40,12 @@ def clear(folder: Path) -> None:
         path.unlink()
 
 
-def accept(path: Path, saved: Mapping[str, Any], run: Mapping[str, Any], steps: int) -> None:
-    """Say that the run goes on from the checkpoint at `path`, or end the program if it cannot.
+def require_same_run(
+    path: Path, saved: Mapping[str, Any], run: Mapping[str, Any], steps: int
+) -> None:
+    """End the program with a sentence if the checkpoint at `path` belongs to another run.
 
-    Whatever `saved` holds must have been made with the settings `run`, and in at most `steps`.
+    Its content `saved` must have the settings `run` and have taken no more than `steps` steps.
     """
     before = saved["run"]
     changes = [f"{name} was {before[name]}" for name in run if before[name] != run[name]]

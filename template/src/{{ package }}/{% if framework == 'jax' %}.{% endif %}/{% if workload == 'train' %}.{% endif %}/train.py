@@ -40,7 +40,7 @@ def learn(
     return optax.apply_updates(parameters, updates), optimizer_state, loss
 
 
-def train(settings: Settings, stop: Stop) -> int:
+def train(settings: Settings) -> int:
     """Train, resuming from the newest checkpoint, and write the model. Returns the exit code."""
     os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
     require_writable(settings.checkpoint_dir)
@@ -53,11 +53,11 @@ def train(settings: Settings, stop: Stop) -> int:
     examples = len(train_set.labels)
     steps_per_epoch = -(-examples // settings.batch_size)  # rounded up
 
-    # Every random number comes from this key and a step or an epoch: there is no state to save.
+    # Every random number follows from a key and a step or an epoch: there is no state to save.
     model_key, dropout_key, order_key = jax.random.split(jax.random.key(settings.seed), 3)
     parameters = model.create(model_key)
     optimizer_state = optax.adam(settings.learning_rate).init(parameters)
-    loss_sum = jnp.zeros(())  # stays on the device: reading it would wait every step
+    loss_sum = jnp.zeros(())  # stays on the device: to read it would mean to wait
     step = 0
 
     run = settings.model_dump(include={"batch_size", "learning_rate", "seed"})
@@ -67,7 +67,7 @@ def train(settings: Settings, stop: Stop) -> int:
         with np.load(path, allow_pickle=False) as saved:
             about, *arrays = saved.values()
         about = json.loads(about.item())
-        checkpoint.accept(path, about, run, steps)
+        checkpoint.require_same_run(path, about, run, steps)
         if [array.shape for array in arrays] != [leaf.shape for leaf in leaves]:
             sys.exit(f"{path} does not fit the network in model.py: use --fresh to start again.")
         leaves = [jnp.asarray(array) for array in arrays]
@@ -79,9 +79,8 @@ def train(settings: Settings, stop: Stop) -> int:
         with checkpoint.write(settings.checkpoint_dir, step) as file:
             np.savez(file, about, *jax.tree.leaves((parameters, optimizer_state, loss_sum)))
 
-    stop.save_first = True
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             order = jax.random.permutation(jax.random.fold_in(order_key, epoch), examples)
