@@ -1,6 +1,6 @@
 """What bytecode in the image costs and brings: the generated Dockerfile with less and less of it.
 
-    uv run benchmarks/bytecode.py --workload small
+    uv run python -m benchmarks.bytecode --workload small
 
 The same project, base, lock and machine in one run; three builds that take turns. Writes
 results/bytecode/<workload>.json, from which report.py makes the table. Needs what run.py needs.
@@ -16,9 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from contenders import CONTENDERS
-from run import HERE, PREFIX, Bench, docker_engine, fit, load, machine, say
-from subject import WORKLOADS, Subject
+from benchmarks.contenders import CONTENDERS
+from benchmarks.run import HERE, PREFIX, Bench, docker_engine, fit, load, machine, say
+from benchmarks.subject import WORKLOADS, Subject
 
 ROUNDS = 5
 RUN = " && /opt/venv/bin/python /mnt/bytecode.py"
@@ -75,7 +75,7 @@ def main() -> int:
     workload = WORKLOADS[given.workload]
     rounds = given.repeat or workload.rounds
     output = HERE / "results" / "bytecode" / f"{workload.name}.json"
-    command = f"uv run benchmarks/bytecode.py --workload {workload.name}"
+    command = f"uv run python -m benchmarks.bytecode --workload {workload.name}"
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         docker, own = stack.enter_context(docker_engine())

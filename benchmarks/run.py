@@ -1,6 +1,6 @@
 """Build the same project in every way, edit it, build again, start it; write down the figures.
 
-    uv run benchmarks/run.py --workload small
+    uv run python -m benchmarks.run --workload small
 
 Needs what the Docker tests need: a running Docker with BuildKit, or root and Debian's docker.io and
 mmdebstrap; and a package index. Without a registry the base images are stand-ins (README.md).
@@ -28,17 +28,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from contenders import CONTENDERS, Contender
-from subject import (
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.subject import (
     NAME,
     POETRY,
     WORKLOADS,
     Subject,
     Workload,
-    engines,
-    images,
-    standins,
 )
+from tests.support.docker import engine as engines
+from tests.support.docker import images, standins
 
 HERE = Path(__file__).resolve().parent
 PREFIX = "bench"
@@ -494,7 +493,7 @@ def main() -> int:
         document = {
             "workload": name,
             "title": workload.title,
-            "command": f"uv run benchmarks/run.py {' '.join(words)}",
+            "command": f"uv run python -m benchmarks.run {' '.join(words)}",
             "date": datetime.date.today().isoformat(),
             "rounds": rounds,
             "machine": machine(docker),

@@ -7,7 +7,6 @@ they fail, because a CI run that skips them has not tested the image.
 from __future__ import annotations
 
 import os
-import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,15 +15,12 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from tests.support import indexes, projects
+from tests.support.docker import engine as engines
+from tests.support.docker import images, standins
+from tests.support.docker.images import Image, TorchIndex, Trained
 
-import engine as engines  # noqa: E402 the helpers lie beside this file
-import images  # noqa: E402
-import indexes  # noqa: E402
-import projects  # noqa: E402
-import standins  # noqa: E402
-from images import Image, TorchIndex, Trained  # noqa: E402
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,11 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("docker")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, so that this folder also runs alone."""
-    config.addinivalue_line("markers", "docker: builds and runs real images")
 
 
 def once(make: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -8,10 +8,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import images
-import indexes
 import pytest
-from engine import Build, BuildFailed, Engine, Step, parse_progress
+
+from tests.support import indexes
+from tests.support.docker import images
+from tests.support.docker.engine import Build, BuildFailed, Engine, Step, parse_progress
 
 
 def installs(build: Build) -> tuple[Step, Step]:

@@ -8,9 +8,10 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import images
 import pytest
-from engine import Engine
+
+from tests.support.docker import images
+from tests.support.docker.engine import Engine
 
 BUILT = ["sklearn-train", "sklearn-serve", "torch-train", "torch-gpu"]
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import images
-import indexes
 import pytest
-from engine import Build, Engine
+
+from tests.support import indexes
+from tests.support.docker import images
+from tests.support.docker.engine import Build, Engine
 
 NAME = "drydock_kernel"
 SOURCE = {

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine import Container, Engine
-from images import Image, metrics, open_folder
-from test_image_run import ZERO, ask, until_ready
+
+from tests.support.docker.engine import Container, Engine
+from tests.support.docker.images import Image, metrics, open_folder
+from tests.support.docker.servers import ZERO, ask, until_ready
 
 RESTRICTED = ["--cap-drop=ALL", "--security-opt=no-new-privileges"]
 """What OpenShift's default policy takes from a container."""

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import images
-import modern
-import projects
 import pytest
-from engine import Engine, Unavailable
-from modern import Exported, Machine
+
+from tests.support import projects
+from tests.support.docker import images, modern
+from tests.support.docker.engine import Engine, Unavailable
+from tests.support.docker.modern import Exported, Machine
 
 FRAMEWORK = "/mnt/pylock.framework.toml"
 REST = "/mnt/pylock.image.toml"

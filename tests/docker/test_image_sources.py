@@ -10,10 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import images
-import projects
 import pytest
-from engine import Build, Engine
+
+from tests.support import projects
+from tests.support.docker import images
+from tests.support.docker.engine import Build, Engine
 
 SOURCE_ONLY = "annoy"  # C++ and no wheel at all, for years: https://pypi.org/project/annoy/#files
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from solver_loading import FOLDER
+
+from tests.support.loading import FOLDER
 
 FILES = sorted(FOLDER.glob("*.json"))
 FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")

@@ -7,9 +7,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from solver_answers import random_answers
-from solver_loading import FOLDER
-from solver_oracle import Oracle
+
+from tests.support.loading import FOLDER
+from tests.support.oracle import Oracle
+from tests.support.random_answers import random_answers
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from solver_answers import DAYS, DRIVERS
-from solver_loading import load_extension
+
+from tests.support.loading import load_extension
+from tests.support.random_answers import DAYS, DRIVERS
 
 drydock_module = load_extension()
 shipped = drydock_module.Catalogue()

@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from solver_answers import random_answers
+
+from tests.support.random_answers import random_answers
 
 Solve = Callable[..., Any]
 

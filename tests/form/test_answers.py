@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
-from solver_answers import random_answers
-from solver_loading import EXTENSION
+
+from tests.support.loading import EXTENSION
+from tests.support.random_answers import random_answers
 
 CHOSEN = (
     "framework",

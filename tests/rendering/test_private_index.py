@@ -10,9 +10,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import projects
 import pytest
 import yaml
+
+from tests.support import projects
 
 
 class Asked(http.server.ThreadingHTTPServer):

@@ -8,11 +8,12 @@ import shutil
 import tomllib
 from pathlib import Path
 
-import projects
 import pytest
 import yaml
 
-RELEASES = json.loads((Path(__file__).parent / "releases.json").read_text())
+from tests.support import projects
+
+RELEASES = json.loads((projects.ROOT / "tests" / "releases.json").read_text())
 OLD, NEW = "v0.0.1", "v1000.0.0"
 
 

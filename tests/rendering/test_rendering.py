@@ -7,10 +7,11 @@ import re
 import tomllib
 from pathlib import Path
 
-import projects
 import pytest
 import yaml
-from answer_sets import CHOICES, pairwise
+
+from tests.support import projects
+from tests.support.answer_sets import CHOICES, pairwise
 
 Rendered = dict[str, tuple[dict, Path]]
 

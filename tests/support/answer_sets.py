@@ -5,8 +5,9 @@ from __future__ import annotations
 import runpy
 from collections.abc import Iterator
 
-import projects
 from allpairspy import AllPairs
+
+from tests.support import projects
 
 CHOICES: dict[str, list] = {
     "workload": ["train", "serve"],

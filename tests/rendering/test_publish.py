@@ -8,9 +8,10 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import projects
 import pytest
 import yaml
+
+from tests.support import projects
 
 HOSTED = "ghcr.io/acme/demo"
 OTHER = "registry.example.com/team/demo"

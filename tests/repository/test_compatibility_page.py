@@ -7,7 +7,8 @@ import sys
 from types import ModuleType
 
 import pytest
-from solver_loading import ROOT
+
+from tests.support.loading import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import projects
-from engine import Build
+from tests.support import projects
+from tests.support.docker.engine import Build
 
 # What the one wheel of torch that a machine without the PyTorch index can have is made for.
 _TORCH: dict[str, object] = {

@@ -6,8 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-import projects
 import pytest
+
+from tests.support import projects
 
 # A loopback port that nothing listens on: every connection is refused at once.
 NO_NETWORK = {

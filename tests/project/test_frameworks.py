@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import projects
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "docker"))
-
-import indexes  # noqa: E402 the stand-in for PyTorch's index lies there
+from tests.support import indexes, projects
 
 # The loopback index has one wheel of torch, for one Python.
 TORCH = {"advanced": True, "framework_version": "2.13.0", "python_version": "3.11"}

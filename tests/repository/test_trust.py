@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-import projects
 import yaml
+
+from tests.support import projects
 
 EXTENSIONS = sorted((projects.ROOT / "extensions").glob("*.py"))
 

@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import Build, DockerError, Engine, Layer, Unavailable, cache_folder
-from standins import _mirror
+from tests.support.docker.engine import Build, DockerError, Engine, Layer, Unavailable, cache_folder
+from tests.support.docker.standins import _mirror
 
 _SUITE = "trixie"  # docker.io 26.1, whose BuildKit is 0.13
 _PACKAGES = ("docker.io", "docker-cli", "docker-buildx")

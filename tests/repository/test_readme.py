@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import projects
+from tests.support import projects
 
 README = (projects.ROOT / "README.md").read_text()
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from solver_loading import load_extension
+
+from tests.support.loading import load_extension
 
 drydock_module = load_extension()
 shipped = drydock_module.Catalogue()

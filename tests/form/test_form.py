@@ -6,9 +6,10 @@ import ast
 import re
 from pathlib import Path
 
-import projects
 import pytest
 import yaml
+
+from tests.support import projects
 
 GPU = {"accelerator": "gpu", "framework": "pytorch"}
 ADVANCED = {"advanced": True}
@@ -117,7 +118,7 @@ def test_the_name_of_any_folder_gives_a_valid_project_name(
 def test_every_answer_that_a_test_sends_is_a_question() -> None:
     """`generate` refuses others when it runs; this finds those in calls of Copier and of copie."""
     known = projects.questions()
-    for path in Path(__file__).parent.rglob("test_*.py"):
+    for path in (projects.ROOT / "tests").rglob("test_*.py"):
         for call in (
             node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
         ):

@@ -29,7 +29,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from engine import Engine, Unavailable, cache_folder
+from tests.support.docker.engine import Engine, Unavailable, cache_folder
 
 LABEL = "drydock.standin"
 

@@ -14,8 +14,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import projects
 import pytest
+
+from tests.support import projects
 
 KINDS = {
     "train": {},
