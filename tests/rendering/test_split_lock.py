@@ -28,6 +28,7 @@ BUILT = {
 """Packages that have to be built by the wheels that they have, beside a source distribution."""
 READY = {
     "pure": ["py3-none-any"],
+    "nvitop": ["py3-none-any"],
     "pure_for_two": ["py2.py3-none-any"],
     "pure_since": [f"py3{MINOR - 1}-none-any"],
     "native": [f"cp3{MINOR}-cp3{MINOR}-manylinux2014_{MACHINE}.manylinux_2_17_{MACHINE}"],
