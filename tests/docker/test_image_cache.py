@@ -151,7 +151,7 @@ def test_without_a_lock_the_build_fails_early_and_says_to_run_uv_lock(
     with pytest.raises(BuildFailed) as failure:
         builder(edited, "no-lock")
     assert _installed(failure.value) == []
-    assert re.search(r"no uv\.lock.*\buv lock\b", failure.value.said)
+    assert re.search(r"Unable to find lockfile.*`uv lock`", failure.value.said)
 
 
 def test_with_a_stale_lock_the_build_fails_early_and_says_to_run_uv_lock(
@@ -162,7 +162,7 @@ def test_with_a_stale_lock_the_build_fails_early_and_says_to_run_uv_lock(
     with pytest.raises(BuildFailed) as failure:
         builder(edited, "stale-lock")
     assert _installed(failure.value) == []
-    assert re.search(r"uv\.lock does not fit.*\buv lock\b", failure.value.said)
+    assert re.search(r"(?s)`uv\.lock` needs to be updated.*`uv lock`", failure.value.said)
 
 
 def _installed(failure: BuildFailed) -> list[str]:

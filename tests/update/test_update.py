@@ -324,6 +324,8 @@ def test_every_release_updates_to_this_version(release: str, tmp_path: Path, net
     same = {name for name in same if not name.startswith(("src/", "tests/"))}
     assert {name: now[name] for name in mine} == mine
     assert {name: now.get(name) for name in same} == {name: expected[name] for name in same}
+    scripts = {name for name in now if name.startswith("scripts/")}
+    assert scripts <= expected.keys(), "a script stayed that this version does not have"
     projects.run("uv", "lock", "--check", cwd=project)
 
 
