@@ -20,7 +20,7 @@ import zipfile
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tests.support.docker.engine import Unavailable
+from tests.support.host import Unavailable
 
 
 def find_links() -> list[Path]:
