@@ -60,13 +60,9 @@ class OwnDaemon(daemon.Daemon):
     """
 
     def __init__(self) -> None:
-        """Choose folders and a socket of its own."""
-        super().__init__()
-        self.data = cache_folder().with_name("drydock-benchmarks") / "docker"
+        """Choose a folder of its own."""
+        super().__init__(cache_folder().with_name("drydock-benchmarks") / "docker")
         self.data.mkdir(parents=True, exist_ok=True)
-        self.run = Path(tempfile.gettempdir(), f"drydock-benchmarks-{os.getuid()}")
-        self.host = f"unix://{self.run}/docker.sock"
-        self.log = self.run / "dockerd.log"
 
     def _start(self, client: str, network: list[str]) -> bool:
         # No bridge: two daemons would share it, and nothing here needs one.
@@ -453,7 +449,7 @@ def load() -> str:
 def docker_engine() -> Iterator[tuple[Engine, bool]]:
     """An Engine, and whether its daemon is this program's own."""
     with daemon.connect(OwnDaemon) as docker:
-        yield docker, "drydock-benchmarks" in docker.environment.get("DOCKER_HOST", "")
+        yield docker, docker.environment.get("DOCKER_HOST") == OwnDaemon().host
 
 
 def main() -> int:

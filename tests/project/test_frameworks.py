@@ -31,7 +31,7 @@ def torch_answers() -> Iterator[dict[str, object]]:
         wheel = indexes.find_wheel("torch-2.13.0")
     except Unavailable as missing:
         pytest.skip(str(missing))
-    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126")})
+    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126")}, port=28125)
     yield TORCH | {"pytorch_index": index.url}
     index.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -25,10 +26,17 @@ class Daemon:
     Sessions hold a shared lock; the last one out stops the daemon.
     """
 
-    def __init__(self) -> None:
-        self.data = cache_folder() / "docker"
-        # A socket's path may have 108 characters: the cache folder can be too deep for it.
-        self.run = Path(tempfile.gettempdir(), f"drydock-docker-{os.getuid()}")
+    def __init__(self, data: Path | None = None) -> None:
+        """Choose the folders.
+
+        Args:
+            data: where the daemon keeps its images; default: in the cache folder of the tests.
+        """
+        self.data = data or cache_folder() / "docker"
+        # A socket's path may have 108 characters: the data can lie too deep for it. Two daemons
+        # cannot share the data, so the name follows from that and not from anybody's TMPDIR.
+        digest = hashlib.sha256(bytes(self.data)).hexdigest()[:8]
+        self.run = Path("/tmp", f"drydock-docker-{os.getuid()}-{digest}")
         self.host = f"unix://{self.run}/docker.sock"
         self.log = self.run / "dockerd.log"
         self._use = None
