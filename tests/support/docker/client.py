@@ -84,7 +84,7 @@ class Container:
         return result.stdout
 
     def exec(self, *command: str, check: bool = True, timeout: float = 60) -> str:
-        """Run a command in the container; answers its standard output."""
+        """Run a command in the container and return its standard output."""
         return self.engine("exec", self.id, *command, check=check, timeout=timeout).stdout
 
     @property
@@ -93,7 +93,7 @@ class Container:
         return json.loads(self.engine("inspect", "--format", "{{json .State}}", self.id).stdout)
 
     def wait_for(self, text: str, timeout: float = 120) -> str:
-        """Wait until the program has printed `text`; answers the log, fails when it ended first."""
+        """Wait until the program has printed `text` and return the log; fail if it ends first."""
         end = time.monotonic() + timeout
         while True:
             running = self.state["Running"]
@@ -107,11 +107,11 @@ class Container:
             time.sleep(0.1)
 
     def wait(self, timeout: float = 300) -> int:
-        """Wait until the program ends by itself; answers its exit code."""
+        """Wait until the program ends by itself and return its exit code."""
         return int(self.engine("wait", self.id, timeout=timeout).stdout)
 
     def stop(self, grace: int = 10) -> tuple[int, float]:
-        """`docker stop`: answers the exit code and the seconds it took.
+        """`docker stop`: return the exit code and the seconds it took.
 
         137 means that the grace period ran out and Docker killed the program.
         """
@@ -142,9 +142,18 @@ class Engine:
         merge: bool = False,
         stdin: object = subprocess.DEVNULL,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `docker <words>`. Raises DockerError on a non-zero exit unless `check` is false.
+        """Run `docker <words>`.
 
-        `merge` sends standard error to standard output; `stdin` is an open file to read from.
+        Args:
+            words: the words after `docker`.
+            check: raise where the exit code is not 0?
+            timeout: seconds.
+            merge: send standard error to standard output?
+            stdin: an open file to read from.
+
+        Raises:
+            DockerError: with the command and the end of its output.
+            subprocess.TimeoutExpired: after `timeout`.
         """
         result = subprocess.run(
             [self.client, *words],
@@ -177,9 +186,20 @@ class Engine:
     ) -> Build:
         """`docker build` on the host's network, so that loopback services answer in RUN steps.
 
-        In: the context folder, the tag (None for an image without a name), a Dockerfile outside the
-        context, --build-arg values, secret ids with their files. Out: a Build. Raises BuildFailed
-        with the end of BuildKit's log.
+        Args:
+            context: the folder that is sent to the daemon.
+            tag: the name of the image; None for an image without one.
+            dockerfile: where it is not `Dockerfile` in the context.
+            build_args: values of `--build-arg` by their names.
+            secrets: the file of each `--secret`, by its id.
+            target: the stage to stop at.
+            no_cache: run every step anew?
+            extra: more words for `docker build`.
+            timeout: seconds.
+
+        Raises:
+            BuildFailed: with the end of BuildKit's log.
+            DockerError: where the client built without BuildKit.
         """
         with tempfile.TemporaryDirectory() as scratch:
             idfile = Path(scratch, "iid")

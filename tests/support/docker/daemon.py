@@ -42,7 +42,7 @@ class Daemon:
         self._use = None
 
     def acquire(self, client: str) -> str:
-        """Start the daemon unless a session beside this one did; answers its address."""
+        """Start the daemon unless a session beside this one did, and return its address."""
         if os.geteuid() != 0:
             raise Unavailable("no Docker daemon answers, and only root can start one")
         if not shutil.which("dockerd"):

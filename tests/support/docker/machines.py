@@ -1,10 +1,11 @@
 """Two machines that build apart and rewrite time stamps, which BuildKit does from 0.13 on.
 
 Where a Docker with buildx answers, a machine is a BuildKit container of its own
-(`docker buildx create`), with caches of its own. Where none answers, or no registry does, it is a
-daemon from Debian 13 in a root of its own, which only root can start. Both are cold: no layer, no
-download of uv. They also differ in what must not matter: the second daemon has its data on another
-file system, where folders are listed in another order, and one processor.
+(`docker buildx create`), with caches of its own. Where there is none, or no registry answers,
+it is a daemon from Debian 13 in a root of its own, which only root can start. Both are cold: they
+have no layer and nothing that uv downloaded. They also differ in what must not matter: the second
+daemon has its data on another file system, where folders are listed in another order, and one
+processor.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Machine:
         return Exported(archive, tag, build)
 
     def load(self, image: Exported) -> str:
-        """Make the daemon know an exported image; answers the tag to run it by."""
+        """Make the daemon know an exported image, and return the tag to run it by."""
         self.docker("load", f"--input={image.archive}", timeout=600)
         return image.tag
 
@@ -215,7 +216,7 @@ exec chroot "$1" dockerd --config-file=/run/drydock/daemon.json
 
 @contextlib.contextmanager
 def _daemon(root: Path, *, filesystem: str = "", processors: int | None = None) -> Iterator[str]:
-    """A daemon in a Debian root, with no image yet; answers its address."""
+    """A daemon in a Debian root, with no image yet; yields its address."""
     # What a session that was killed could not remove.
     for left in cache_folder().glob("docker-data-*-*"):
         if not Path("/proc", left.name.split("-")[2]).exists():

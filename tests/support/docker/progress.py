@@ -34,8 +34,8 @@ _OUTPUT = re.compile(r"^\d+\.\d+ (.*)$")
 def parse_progress(log: str) -> list[Step]:
     """Read what `docker build --progress=plain` printed into steps, in the order of their numbers.
 
-    In: the whole log, of Docker 20.10's built-in BuildKit or of a newer buildx. Out: one Step per
-    vertex. Lines outside BuildKit's `#<number> ` form (a client's warnings) are left out.
+    `log` is the whole log, of Docker 20.10's built-in BuildKit or of a newer buildx. Returns a Step
+    per vertex. Lines outside BuildKit's `#<number> ` form (a client's warnings) are left out.
     """
     steps: dict[int, Step] = {}
     for raw in log.splitlines():

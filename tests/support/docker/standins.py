@@ -46,7 +46,7 @@ class Standins:
         self._refused: set[str] = set()
 
     def __call__(self, reference: str) -> bool:
-        """Make sure that `reference` exists here; answers whether it is a stand-in.
+        """Make sure that `reference` exists here; return whether it is a stand-in.
 
         Pulls it where a registry answers. Raises Unavailable where it can be neither had nor made.
         """
