@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import projects
 from tests.support.docker import images
-from tests.support.docker.engine import Build, Engine
+from tests.support.docker.client import Build, Engine
 
 SOURCE_ONLY = "annoy"  # C++ and no wheel at all, for years: https://pypi.org/project/annoy/#files
 

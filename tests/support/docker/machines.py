@@ -1,22 +1,21 @@
 """Two machines that build apart and rewrite time stamps, which BuildKit does from 0.13 on.
 
 Where a Docker with buildx answers, a machine is a BuildKit container of its own
-(`docker buildx create`), with caches of its own. Where none answers, or no registry does, it is a
-daemon from Debian 13 in a root of its own, which only root can start. Both are cold: no layer, no
-download of uv. They also differ in what must not matter: the second daemon has its data on another
-file system, where folders are listed in another order, and one processor.
+(`docker buildx create`), with caches of its own. Where there is none, or no registry answers,
+it is a daemon from Debian 13 in a root of its own, which only root can start. Both are cold: they
+have no layer and nothing that uv downloaded. They also differ in what must not matter: the second
+daemon has its data on another file system, where folders are listed in another order, and one
+processor.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shlex
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import time
 import uuid
@@ -24,85 +23,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.docker.engine import Build, DockerError, Engine, Layer, Unavailable, cache_folder
-from tests.support.docker.standins import _mirror
-
-_SUITE = "trixie"  # docker.io 26.1, whose BuildKit is 0.13
-_PACKAGES = ("docker.io", "docker-cli", "docker-buildx")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An image as `docker load` takes it, with its layers uncompressed."""
-
-    archive: Path
-    tag: str
-    build: Build
-
-    def _described(self, image: tarfile.TarFile) -> tuple[list[str], dict]:
-        """Names of the layers' blobs and the config. An OCI file has them behind an index."""
-        if "manifest.json" in image.getnames():
-            manifest = json.load(image.extractfile("manifest.json"))[0]
-            return manifest["Layers"], json.load(image.extractfile(manifest["Config"]))
-
-        def blob(descriptor: dict) -> str:
-            return "blobs/" + descriptor["digest"].replace(":", "/")
-
-        content = json.load(image.extractfile("index.json"))
-        while "manifests" in content:
-            # The attestations are manifests of no platform.
-            first = next(
-                one
-                for one in content["manifests"]
-                if one.get("platform", {}).get("os") != "unknown"
-            )
-            content = json.load(image.extractfile(blob(first)))
-        names = [blob(layer) for layer in content["layers"]]
-        return names, json.load(image.extractfile(blob(content["config"])))
-
-    def config(self) -> dict:
-        """All that the image says of itself."""
-        with tarfile.open(self.archive) as image:
-            return self._described(image)[1]
-
-    def layers(self) -> list[Layer]:
-        """The layers, lowest first, with the digest of the tar as the image's config names it."""
-        with tarfile.open(self.archive) as image:
-            names, config = self._described(image)
-            made = [row for row in config["history"] if not row.get("empty_layer")]
-            rows = zip(names, config["rootfs"]["diff_ids"], made, strict=True)
-            return [
-                Layer(digest, image.getmember(name).size, row.get("created_by", ""))
-                for name, digest, row in rows
-            ]
-
-    def layer(self, needle: str) -> Layer:
-        """The one layer whose step contains `needle`."""
-        found = [layer for layer in self.layers() if needle in layer.created_by]
-        assert len(found) == 1, f"{len(found)} layers were made by a step with {needle!r}"
-        return found[0]
-
-    def content(self, layer: Layer) -> dict[str, tuple]:
-        """What lies in a layer by its path: all that a tar says of it, files by their digest."""
-        with tarfile.open(self.archive) as image:
-            digests = [one.digest for one in self.layers()]
-            name = self._described(image)[0][digests.index(layer.digest)]
-            with tarfile.open(fileobj=image.extractfile(name)) as tar:
-                return {
-                    member.name: (
-                        member.type,
-                        oct(member.mode),
-                        member.uid,
-                        member.gid,
-                        member.mtime,
-                        member.linkname,
-                        tuple(sorted(member.pax_headers.items())),
-                        hashlib.sha256(tar.extractfile(member).read()).hexdigest()
-                        if member.isfile()
-                        else "",
-                    )
-                    for member in tar
-                }
+from tests.support.docker.cache import cache_folder
+from tests.support.docker.client import TAG, DockerError, Engine
+from tests.support.docker.debian import docker_root
+from tests.support.docker.exported import Exported
+from tests.support.host import Unavailable
 
 
 @dataclass(frozen=True)
@@ -138,7 +63,7 @@ class Machine:
         # Of an image with attestations, which goes to a registry, the file is an OCI one.
         kind = "oci" if output["type"] == "image" else output["type"]
         words = [f"type={kind}", f"dest={archive}", "compression=uncompressed", *words]
-        tag = f"drydock-test-{os.getpid()}/{archive.stem}"
+        tag = f"{TAG}{os.getpid()}/{archive.stem}"
         build = self.docker.build(
             project,
             tag,
@@ -149,21 +74,9 @@ class Machine:
         return Exported(archive, tag, build)
 
     def load(self, image: Exported) -> str:
-        """Make the daemon know an exported image; answers the tag to run it by."""
+        """Make the daemon know an exported image, and return the tag to run it by."""
         self.docker("load", f"--input={image.archive}", timeout=600)
         return image.tag
-
-
-def differences(one: dict[str, tuple], other: dict[str, tuple]) -> list[str]:
-    """The paths that two layers (as of Exported.content) do not have alike, and in what."""
-    told = []
-    for path in sorted(one.keys() | other.keys()):
-        if path not in one or path not in other:
-            told.append(f"{path}: only in the {'first' if path in one else 'second'}")
-        elif one[path] != other[path]:
-            pairs = [pair for pair in zip(one[path], other[path], strict=True) if len({*pair}) > 1]
-            told.append(f"{path}: {pairs}")
-    return told
 
 
 @contextlib.contextmanager
@@ -208,13 +121,10 @@ def _probe(machine: Machine) -> None:
             raise Unavailable("this BuildKit leaves time stamps as they are")
 
 
-# -- where Docker and a registry answer ----------------------------------------------------------
-
-
 @contextlib.contextmanager
 def _containers(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
     """BuildKit's own image in two containers; base images come from their registries."""
-    names = [f"drydock-test-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    names = [f"{TAG}{uuid.uuid4().hex[:8]}" for _ in range(2)]
 
     def provide(reference: str) -> None:
         """Nothing to do: such a builder pulls."""
@@ -243,44 +153,46 @@ def _containers(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
             docker("buildx", "rm", "--force", name, check=False)
 
 
-# -- where only root is here ---------------------------------------------------------------------
+@contextlib.contextmanager
+def _daemons(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
+    """Two daemons of Debian 13; base images are copied from this machine's daemon."""
+    root = docker_root()
+    with contextlib.ExitStack() as stack:
+        config = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (config / "cli-plugins").mkdir()
+        plugin = Path("usr/libexec/docker/cli-plugins/docker-buildx")
+        (config / "cli-plugins" / plugin.name).symlink_to(root / plugin)
+
+        def machine(host: str) -> Machine:
+            environment = {**docker.environment, "DOCKER_HOST": host, "DOCKER_CONFIG": str(config)}
+            environment.pop("DOCKER_CONTEXT", None)
+            # The client runs outside the root, to see the projects.
+            client = Engine(str(root / "usr/bin/docker"), environment)
+
+            def provide(reference: str) -> None:
+                if client.image(reference) is None:
+                    _copy(docker, client, reference)
+
+            client("version", timeout=60)
+            return Machine(client, provide)
+
+        one = stack.enter_context(_daemon(root))
+        other = stack.enter_context(_daemon(root, filesystem="tmpfs", processors=1))
+        yield machine(one), machine(other)
 
 
-def debian_root() -> Path:
-    """A folder with a root of Debian 13 that has Docker in it. Cached."""
-    if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
-        raise Unavailable("a daemon of Debian 13 needs root and mmdebstrap")
-    recipe = hashlib.sha256(repr((_SUITE, _PACKAGES, 1)).encode()).hexdigest()[:12]
-    target = cache_folder() / f"docker-{_SUITE}-{recipe}"
-    if target.exists():
-        return target
-    scratch = Path(tempfile.mkdtemp(dir=cache_folder()))
-    try:
-        made = subprocess.run(
-            [
-                "mmdebstrap",
-                "--variant=minbase",
-                f"--include={','.join(_PACKAGES)}",
-                "--dpkgopt=path-exclude=/usr/share/man/*",
-                "--dpkgopt=path-exclude=/usr/share/locale/*",
-                "--dpkgopt=path-exclude=/usr/share/doc/*",
-                # What the daemon's mounts go to.
-                '--customize-hook=touch "$1/etc/resolv.conf" "$1/etc/hosts"',
-                '--customize-hook=mkdir -p "$1/var/lib/docker"',
-                _SUITE,
-                str(scratch / "root"),
-                _mirror(),
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        if made.returncode:
-            raise Unavailable(f"mmdebstrap {_SUITE} failed: {made.stderr.strip().splitlines()[-1]}")
-        (scratch / "root").rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return target
+def _copy(source: Engine, target: Engine, reference: str) -> None:
+    """`docker save | docker load`."""
+    save = subprocess.Popen(
+        [source.client, "save", reference],
+        env=source.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    with save:
+        target("load", stdin=save.stdout, timeout=600)
+    if save.returncode:
+        raise DockerError(f"docker save {shlex.quote(reference)}: exit {save.returncode}")
 
 
 # Mounts of a namespace that ends with the daemon: nothing is left to unmount. Words: the root, the
@@ -304,7 +216,7 @@ exec chroot "$1" dockerd --config-file=/run/drydock/daemon.json
 
 @contextlib.contextmanager
 def _daemon(root: Path, *, filesystem: str = "", processors: int | None = None) -> Iterator[str]:
-    """A daemon in a Debian root, with no image yet; answers its address."""
+    """A daemon in a Debian root, with no image yet; yields its address."""
     # What a session that was killed could not remove.
     for left in cache_folder().glob("docker-data-*-*"):
         if not Path("/proc", left.name.split("-")[2]).exists():
@@ -359,45 +271,3 @@ def _daemon(root: Path, *, filesystem: str = "", processors: int | None = None) 
     finally:
         shutil.rmtree(run, ignore_errors=True)
         shutil.rmtree(data, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _daemons(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
-    """Two daemons of Debian 13; base images are copied from this machine's daemon."""
-    root = debian_root()
-    with contextlib.ExitStack() as stack:
-        config = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (config / "cli-plugins").mkdir()
-        plugin = Path("usr/libexec/docker/cli-plugins/docker-buildx")
-        (config / "cli-plugins" / plugin.name).symlink_to(root / plugin)
-
-        def machine(host: str) -> Machine:
-            environment = {**docker.environment, "DOCKER_HOST": host, "DOCKER_CONFIG": str(config)}
-            environment.pop("DOCKER_CONTEXT", None)
-            # The client runs outside the root, to see the projects.
-            client = Engine(str(root / "usr/bin/docker"), environment)
-
-            def provide(reference: str) -> None:
-                if client.image(reference) is None:
-                    _copy(docker, client, reference)
-
-            client("version", timeout=60)
-            return Machine(client, provide)
-
-        one = stack.enter_context(_daemon(root))
-        other = stack.enter_context(_daemon(root, filesystem="tmpfs", processors=1))
-        yield machine(one), machine(other)
-
-
-def _copy(source: Engine, target: Engine, reference: str) -> None:
-    """`docker save | docker load`."""
-    save = subprocess.Popen(
-        [source.client, "save", reference],
-        env=source.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
-    with save:
-        target("load", stdin=save.stdout, timeout=600)
-    if save.returncode:
-        raise DockerError(f"docker save {shlex.quote(reference)}: exit {save.returncode}")

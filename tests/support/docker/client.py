@@ -1,32 +1,22 @@
-"""A Docker client and daemon for the tests: real builds, real containers, nothing mocked.
-
-`Engine.start()` answers with a client that can build through BuildKit, talking to the daemon that
-already runs or, as root on a machine with `dockerd`, to one started for the tests.
-"""
+"""A Docker client for the tests: real builds, real containers, nothing mocked."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
-import shutil
-import signal
 import subprocess
 import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.docker.progress import Step, parse_progress
 
 TAG = "drydock-test-"
 """What the names of the images that these tests build begin with; a process number follows."""
-
-
-class Unavailable(Exception):
-    """Something this machine lacks; the text is the reason that pytest shows."""
 
 
 class DockerError(Exception):
@@ -45,60 +35,6 @@ class BuildFailed(DockerError):
     def said(self) -> str:
         """What the failed step printed, without the text of the step, which BuildKit repeats."""
         return "\n".join(line for step in self.steps if step.failed for line in step.lines)
-
-
-@dataclass
-class Step:
-    """One vertex of a build, as BuildKit's `--progress=plain` reports it.
-
-    `seconds` is BuildKit's own figure, None for a step that was cached or that failed.
-    """
-
-    number: int
-    name: str
-    cached: bool = False
-    seconds: float | None = None
-    failed: bool = False
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def ran(self) -> bool:
-        """True when BuildKit executed the step in this build."""
-        return self.seconds is not None and not self.cached
-
-
-_STEP_LINE = re.compile(r"^#(\d+) (.*)$")
-_DONE = re.compile(r"^DONE ([\d.]+)s$")
-_OUTPUT = re.compile(r"^\d+\.\d+ (.*)$")
-
-
-def parse_progress(log: str) -> list[Step]:
-    """Read what `docker build --progress=plain` printed into steps, in the order of their numbers.
-
-    In: the whole log, of Docker 20.10's built-in BuildKit or of a newer buildx. Out: one Step per
-    vertex. Lines outside BuildKit's `#<number> ` form (a client's warnings) are left out.
-    """
-    steps: dict[int, Step] = {}
-    for raw in log.splitlines():
-        found = _STEP_LINE.match(raw)
-        if not found:
-            continue
-        number, text = int(found[1]), found[2]
-        step = steps.get(number)
-        if step is None:
-            steps[number] = Step(number, text)
-            continue
-        done = _DONE.match(text)
-        output = _OUTPUT.match(text)
-        if text == "CACHED":
-            step.cached = True
-        elif done:
-            step.seconds = float(done[1])
-        elif text.startswith(("ERROR", "CANCELED")):
-            step.failed = True
-        elif output:
-            step.lines.append(output[1])
-    return [steps[number] for number in sorted(steps)]
 
 
 @dataclass
@@ -148,7 +84,7 @@ class Container:
         return result.stdout
 
     def exec(self, *command: str, check: bool = True, timeout: float = 60) -> str:
-        """Run a command in the container; answers its standard output."""
+        """Run a command in the container and return its standard output."""
         return self.engine("exec", self.id, *command, check=check, timeout=timeout).stdout
 
     @property
@@ -157,7 +93,7 @@ class Container:
         return json.loads(self.engine("inspect", "--format", "{{json .State}}", self.id).stdout)
 
     def wait_for(self, text: str, timeout: float = 120) -> str:
-        """Wait until the program has printed `text`; answers the log, fails when it ended first."""
+        """Wait until the program has printed `text` and return the log; fail if it ends first."""
         end = time.monotonic() + timeout
         while True:
             running = self.state["Running"]
@@ -171,11 +107,11 @@ class Container:
             time.sleep(0.1)
 
     def wait(self, timeout: float = 300) -> int:
-        """Wait until the program ends by itself; answers its exit code."""
+        """Wait until the program ends by itself and return its exit code."""
         return int(self.engine("wait", self.id, timeout=timeout).stdout)
 
     def stop(self, grace: int = 10) -> tuple[int, float]:
-        """`docker stop`: answers the exit code and the seconds it took.
+        """`docker stop`: return the exit code and the seconds it took.
 
         137 means that the grace period ran out and Docker killed the program.
         """
@@ -206,9 +142,18 @@ class Engine:
         merge: bool = False,
         stdin: object = subprocess.DEVNULL,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `docker <words>`. Raises DockerError on a non-zero exit unless `check` is false.
+        """Run `docker <words>`.
 
-        `merge` sends standard error to standard output; `stdin` is an open file to read from.
+        Args:
+            words: the words after `docker`.
+            check: raise where the exit code is not 0?
+            timeout: seconds.
+            merge: send standard error to standard output?
+            stdin: an open file to read from.
+
+        Raises:
+            DockerError: with the command and the end of its output.
+            subprocess.TimeoutExpired: after `timeout`.
         """
         result = subprocess.run(
             [self.client, *words],
@@ -241,9 +186,20 @@ class Engine:
     ) -> Build:
         """`docker build` on the host's network, so that loopback services answer in RUN steps.
 
-        In: the context folder, the tag (None for an image without a name), a Dockerfile outside the
-        context, --build-arg values, secret ids with their files. Out: a Build. Raises BuildFailed
-        with the end of BuildKit's log.
+        Args:
+            context: the folder that is sent to the daemon.
+            tag: the name of the image; None for an image without one.
+            dockerfile: where it is not `Dockerfile` in the context.
+            build_args: values of `--build-arg` by their names.
+            secrets: the file of each `--secret`, by its id.
+            target: the stage to stop at.
+            no_cache: run every step anew?
+            extra: more words for `docker build`.
+            timeout: seconds.
+
+        Raises:
+            BuildFailed: with the end of BuildKit's log.
+            DockerError: where the client built without BuildKit.
         """
         with tempfile.TemporaryDirectory() as scratch:
             idfile = Path(scratch, "iid")
@@ -379,227 +335,3 @@ class Engine:
             container.remove()
         for tag in self._tags:
             self("image", "rm", "--force", tag, check=False)
-
-
-# ---------------------------------------------------------------------------------------------
-
-
-def cache_folder() -> Path:
-    """Where the tests keep what is slow to make again: $XDG_CACHE_HOME/drydock-tests."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base, "drydock-tests")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _clients() -> list[str]:
-    """Docker clients to try, best first: $DOCKER alone if set, else each `docker` on PATH."""
-    if os.environ.get("DOCKER"):
-        return [os.environ["DOCKER"]]
-    places = [*os.get_exec_path(), "/usr/bin", "/usr/local/bin"]
-    found = [str(Path(place, "docker")) for place in places if shutil.which("docker", path=place)]
-    return list(dict.fromkeys(found))
-
-
-def _environment(host: str | None) -> dict[str, str]:
-    environment = dict(os.environ)
-    environment.update(
-        DOCKER_BUILDKIT="1",
-        # The daemon's own builder sees local images and leaves its result among them.
-        BUILDX_BUILDER="default",
-        # An attestation would turn the result into an index with another id at each build.
-        BUILDX_NO_DEFAULT_ATTESTATIONS="1",
-        BUILDKIT_PROGRESS="plain",
-        NO_COLOR="1",
-    )
-    if host:
-        environment["DOCKER_HOST"] = host
-        environment.pop("DOCKER_CONTEXT", None)
-    return environment
-
-
-def _answers(client: str, host: str | None) -> bool:
-    """Does a daemon answer there?"""
-    try:
-        result = subprocess.run(
-            [client, "version", "--format", "{{.Server.Version}}"],
-            env=_environment(host),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return result.returncode == 0 and bool(result.stdout.strip())
-
-
-def _builds(client: str, host: str | None) -> str:
-    """Build a two-line image for real: '' when BuildKit made it, else why not."""
-    engine = Engine(client, _environment(host))
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "probe").write_text("probe\n")
-        Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY probe /probe\n")
-        try:
-            build = engine.build(Path(folder), None, timeout=120)
-        except (DockerError, OSError, subprocess.TimeoutExpired) as error:
-            return f"{client} cannot build with BuildKit: {str(error).strip().splitlines()[-1]}"
-        engine("image", "rm", "--force", build.image_id, check=False)
-    return ""
-
-
-class Daemon:
-    """A dockerd of the tests' own, shared by test sessions that run side by side.
-
-    Its data lives in the cache folder and survives, which saves the next session the base images.
-    Sessions hold a shared lock; the last one out stops the daemon.
-    """
-
-    def __init__(self) -> None:
-        self.data = cache_folder() / "docker"
-        # A socket's path may have 108 characters: the cache folder can be too deep for it.
-        self.run = Path(tempfile.gettempdir(), f"drydock-docker-{os.getuid()}")
-        self.host = f"unix://{self.run}/docker.sock"
-        self.log = self.run / "dockerd.log"
-        self._use = None
-
-    def acquire(self, client: str) -> str:
-        """Start the daemon unless a session beside this one did; answers its address."""
-        if os.geteuid() != 0:
-            raise Unavailable("no Docker daemon answers, and only root can start one")
-        if not shutil.which("dockerd"):
-            raise Unavailable("no Docker daemon answers, and there is no dockerd to start")
-        self.run.mkdir(mode=0o700, exist_ok=True)
-        with open(self.run / "start.lock", "w") as start:
-            fcntl.flock(start, fcntl.LOCK_EX)
-            self._use = open(self.run / "use.lock", "w")  # noqa: SIM115 held for the session
-            fcntl.flock(self._use, fcntl.LOCK_SH)
-            if _answers(client, self.host):
-                return self.host
-            # Without the right to set up a bridge the rest still works: builds run on the host's
-            # network and containers on none.
-            for network in ([], ["--bridge=none", "--iptables=false"]):
-                if self._start(client, network):
-                    return self.host
-        last = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
-        raise Unavailable(f"dockerd did not start; its last words:\n{last}")
-
-    def _start(self, client: str, network: list[str]) -> bool:
-        pid = self.run / "docker.pid"
-        pid.unlink(missing_ok=True)
-        with open(self.log, "w") as log:
-            process = subprocess.Popen(
-                [
-                    "dockerd",
-                    f"--host={self.host}",
-                    f"--data-root={self.data}",
-                    f"--exec-root={self.run}/exec",
-                    f"--pidfile={pid}",
-                    *network,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None:
-            if _answers(client, self.host):
-                return True
-            time.sleep(0.3)
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-        return False
-
-    def alone(self) -> bool:
-        """Does no other session use the daemon?"""
-        try:
-            fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            # A failed change of a lock may have dropped it.
-            fcntl.flock(self._use, fcntl.LOCK_SH)
-            return False
-        return True
-
-    def tidy(self, engine: Engine, limit: int = 4_000_000_000) -> None:
-        """Remove every layer that was built, so that the next session builds for real, and images
-        that lost their name. Base images stay, and what uv downloaded, unless that makes the whole
-        larger than `limit` bytes: the daemon's own accounts leave out what uv unpacked.
-        """
-        # What a session that was killed left behind.
-        if left := engine("ps", "--all", "--quiet").stdout.split():
-            engine("rm", "--force", "--volumes", *left, check=False)
-        named = engine("images", "--format={{.Repository}}:{{.Tag}}").stdout.split()
-        if left := [tag for tag in named if tag.startswith(TAG)]:
-            engine("image", "rm", "--force", *left, check=False)
-        prune = ("builder", "prune", "--all", "--force")
-        engine("image", "prune", "--force", check=False, timeout=600)
-        for kind in ("regular", "source.local"):
-            engine(*prune, f"--filter=type={kind}", check=False, timeout=600)
-        used = subprocess.run(["du", "-s", "-B1", self.data], capture_output=True, text=True).stdout
-        if used and int(used.split()[0]) > limit:
-            engine(*prune, check=False, timeout=600)
-
-    def release(self) -> None:
-        """Leave the daemon; stop it when no other session uses it."""
-        if self._use is None:
-            return
-        with open(self.run / "start.lock", "w") as start:
-            fcntl.flock(start, fcntl.LOCK_EX)
-            last = self.alone()
-            self._use.close()
-            if last:
-                self._stop()
-
-    def _stop(self) -> None:
-        try:
-            process = int((self.run / "docker.pid").read_text())
-            os.kill(process, signal.SIGTERM)
-        except (OSError, ValueError):
-            return
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            # Our own child must be reaped, another session's is reaped by init.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(process, os.WNOHANG)
-            try:
-                os.kill(process, 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.2)
-
-
-@contextlib.contextmanager
-def engine() -> Iterator[Engine]:
-    """An Engine with a daemon behind it, cleaned up at the end.
-
-    Raises Unavailable with the reason where this machine has no Docker that builds.
-    """
-    clients = _clients()
-    if not clients:
-        raise Unavailable("no docker client on PATH")
-    own = None
-    host = None
-    if not any(_answers(client, None) for client in clients):
-        own = Daemon()
-        host = own.acquire(clients[0])
-    try:
-        reasons = []
-        for client in clients:
-            reason = _builds(client, host)
-            if not reason:
-                found = Engine(client, _environment(host))
-                break
-            reasons.append(reason)
-        else:
-            raise Unavailable("; ".join(reasons))
-        try:
-            yield found
-        finally:
-            found.cleanup()
-            if own and own.alone():
-                own.tidy(found)
-    finally:
-        if own:
-            own.release()
