@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refresh_world import READ, TODAY, World, ended
+from tests.refresh.world import READ, TODAY, World, ended
 
 
 def test_a_date_that_moved_is_written_and_the_rest_of_the_row_stays(read_once: World) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refresh.command import CATALOGUE, main
-from refresh.rows import HAND_WRITTEN, Catalogue, insert, laid_out, newest_first
-from refresh_world import TODAY, World, small_catalogue, wheel, write
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "refresh.py"
+from scripts.refresh.command import CATALOGUE, main
+from scripts.refresh.rows import HAND_WRITTEN, Catalogue, insert, laid_out, newest_first
+from tests.refresh.world import TODAY, World, small_catalogue, wheel, write
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_dry_run_shows_the_change_and_writes_nothing(world: World) -> None:
@@ -43,10 +44,11 @@ def test_the_summary_is_what_is_shown(world: World, tmp_path: Path) -> None:
     assert file.read_text("utf-8") == outcome.said
 
 
-def test_it_runs_as_a_script(world: World) -> None:
+def test_it_runs_from_the_root_as_the_manual_says(world: World) -> None:
     world.publish()
-    command = [sys.executable, str(SCRIPT), *world.arguments()]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "scripts.refresh", *world.arguments()]
+    assert "python -m scripts.refresh" in (ROOT / "docs" / "refresh.md").read_text("utf-8")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "digest none → sha256:" in done.stdout
     row = json.loads(world.texts()["uv"])["uv"][0]

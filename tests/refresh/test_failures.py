@@ -9,9 +9,10 @@ from email.utils import formatdate
 
 import pytest
 import requests
-from refresh.reading import Patience, Source, UnreadableError, asked_pause
-from refresh_servers import Answer, StandIn, free_port
-from refresh_world import Outcome, World, ended, wheel
+
+from scripts.refresh.reading import Patience, Source, UnreadableError, asked_pause
+from tests.refresh.servers import Answer, StandIn, free_port
+from tests.refresh.world import Outcome, World, ended, wheel
 
 SOURCES = ("registry", "index", "end of life")
 OPTIONS = {"registry": "--registry", "index": "--index", "end of life": "--end-of-life"}

@@ -11,10 +11,11 @@ import jwt
 import pytest
 import trustme
 from dxf import DXFBase
-from refresh.reading import Patience, UnreadableError
-from refresh.registry import Repository
-from refresh_servers import Answer, Registry, StandIn
-from refresh_world import World
+
+from scripts.refresh.reading import Patience, UnreadableError
+from scripts.refresh.registry import Repository
+from tests.refresh.servers import Answer, Registry, StandIn
+from tests.refresh.world import World
 
 ISSUER = "tests"
 SERVICE = "registry.example.org"

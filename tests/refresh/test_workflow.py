@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from refresh.command import main
-from refresh_world import small_catalogue, write
+
+from scripts.refresh.command import main
+from tests.refresh.world import small_catalogue, write
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -68,8 +69,8 @@ def test_it_gives_the_command_options_that_it_has(
     steps: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = script(steps, "Refresh").split()
-    given = command[command.index("scripts/refresh.py") + 1 :]
-    assert (ROOT / "scripts" / "refresh.py").is_file()
+    given = command[command.index("scripts.refresh") + 1 :]
+    assert (ROOT / "scripts" / "refresh" / "__main__.py").is_file()
     write(tmp_path, small_catalogue())
     with pytest.raises(SystemExit) as stopped:
         main([*given, "--help"])

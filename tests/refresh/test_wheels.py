@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from refresh_world import TODAY, World, release, wheel
+
+from tests.refresh.servers import Answer
+from tests.refresh.world import TODAY, World, release, wheel
 
 
 def released(outcome: Any, name: str, version: str) -> dict[str, Any]:
@@ -134,15 +136,71 @@ def test_a_build_that_left_pytorchs_index_is_marked_and_the_others_stay(read_onc
     assert [build.get("broken") for build in builds] == [None, "gone from the index", None]
 
 
-def test_a_folder_of_pytorchs_index_that_is_missing_is_named_alone(read_once: World) -> None:
-    read_once.publish()
-    del read_once.torch["cu126"]
-    del read_once.index.answers["/whl/cu126/torch/"]
+def test_a_folder_of_pytorchs_index_that_vanished_is_offered_no_more(read_once: World) -> None:
+    page = read_once.torch.pop("cu126")
+    read_once.index.answers.pop("/whl/cu126/torch/")
     outcome = read_once.refresh()
     assert outcome.code == 1
     assert len(outcome.failed) == 1
-    assert "/whl/cu126/ has no project torch" in outcome.failed[0]
-    assert "broken" not in outcome.texts["pytorch"]
+    assert "torch 2.9.1+cu126 is offered, but gone" in outcome.failed[0]
+    builds = outcome.files["pytorch"]["builds"]
+    assert [build.get("broken") for build in builds] == [None, "gone from the index", None]
+    read_once.torch["cu126"] = page
+    builds = read_once.refresh().files["pytorch"]["builds"]
+    assert all("broken" not in build for build in builds)
+
+
+def test_an_index_of_which_every_folder_is_missing_is_the_wrong_address(read_once: World) -> None:
+    before = read_once.texts()
+    for label in list(read_once.torch):
+        read_once.torch.pop(label)
+        read_once.index.answers.pop(f"/whl/{label}/torch/")
+    outcome = read_once.refresh()
+    assert outcome.code == 1
+    assert {"/whl/cu126/", "/whl/cpu/"} == {
+        part for line in outcome.failed for part in ("/whl/cu126/", "/whl/cpu/") if part in line
+    }
+    assert all("has no project torch" in line for line in outcome.failed)
+    assert all("--pytorch-index" in line for line in outcome.failed)
+    assert outcome.texts == before
+
+
+def test_a_folder_that_an_index_refuses_to_show_is_not_taken_for_gone(read_once: World) -> None:
+    before = read_once.texts()
+    read_once.publish()
+    del read_once.torch["cu126"]
+    read_once.index.answers["/whl/cu126/torch/"] = Answer("no", 403)
+    outcome = read_once.refresh()
+    assert outcome.code == 1
+    assert outcome.texts["pytorch"] == before["pytorch"]
+
+
+def test_a_build_that_gained_wheels_for_arm_hosts_is_left_to_a_person(read_once: World) -> None:
+    read_once.torch["cu126"].append("torch-2.9.1+cu126-cp313-cp313-manylinux_2_28_aarch64.whl")
+    read_once.torch["cpu"].append("torch-2.9.1+cpu-cp313-cp313-manylinux_2_28_aarch64.whl")
+    outcome = read_once.refresh()
+    assert (outcome.code, outcome.changed) == (0, [])
+    assert outcome.left == [
+        "torch 2.9.1+cu126 has wheels for arm64: its hosts in pytorch.json are amd64, and should "
+        "be amd64 and arm64, with their kernels."
+    ]
+
+
+def test_a_build_that_lost_its_wheels_for_arm_hosts_fails_the_run(read_once: World) -> None:
+    with read_once.edit("pytorch") as data:
+        data["builds"][1]["kernels"]["arm64"] = ["9.0"]
+    outcome = read_once.refresh()
+    assert outcome.code == 1
+    assert outcome.failed == [
+        "torch 2.9.1+cu126 is offered, but its wheels for arm64 are gone: its hosts in "
+        "pytorch.json are amd64 and arm64, and should be amd64."
+    ]
+
+
+def test_wheels_of_another_build_say_nothing_about_this_ones_hosts(read_once: World) -> None:
+    read_once.torch["cu126"].append("torch-2.9.1+cu128-cp313-cp313-manylinux_2_28_aarch64.whl")
+    read_once.torch["cu126"].append("torch-2.9.1+cu126-cp313-cp313-macosx_14_0_aarch64.whl")
+    assert read_once.refresh().said == "Nothing changed.\n"
 
 
 def test_a_companion_that_is_gone_or_withdrawn_fails_the_run(read_once: World) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from refresh.images import build_bound, driver_rule
-from refresh.registry import split
-from refresh_world import BRANDS, GEFORCE, TODAY, World, demand, wheel
+
+from scripts.refresh.images import build_bound, driver_rule
+from scripts.refresh.registry import split
+from tests.refresh.world import BRANDS, GEFORCE, TODAY, World, demand, wheel
 
 TRIXIE = "python:3.13-slim-trixie"
 BOOKWORM = "python:3.13-slim-bookworm"

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refresh.command import CATALOGUE
-from refresh.registry import split
-from refresh.wheels import FRAMEWORKS
-from refresh_servers import Registry, StandIn
-from refresh_world import BRANDS, GEFORCE, World, demand, ended, wheel
+from packaging.requirements import Requirement
+
+from scripts.refresh.command import CATALOGUE
+from scripts.refresh.nvidia import KINDS
+from scripts.refresh.registry import split
+from scripts.refresh.wheels import FRAMEWORKS, HOSTS
+from tests.refresh.servers import Registry, StandIn
+from tests.refresh.world import BRANDS, GEFORCE, World, demand, driver_branch, ended, wheel
 
 from drydock.catalogue import Catalogue
 
@@ -43,8 +46,23 @@ def pages_of(files: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     for name, row in files["tools"].items():
         if row["source"] == "pypi":
             pages[name] = [wheel(name, row["version"], "py3")]
+    for row in files["pulled"]["pulled"]:
+        pages.setdefault(row["package"], []).append(wheel(row["package"], row["newest"], "py3"))
     pages["uv"] = [wheel("uv", files["uv"]["uv"][0]["version"], "py3")]
     return pages
+
+
+def requires_of(files: dict[str, Any]) -> dict[str, list[str]]:
+    """What the wheels of the newest releases require, by project."""
+    found: dict[str, list[str]] = {}
+    for row in files["pulled"]["pulled"]:
+        for build in files[row["framework"]]["builds"]:
+            if (build["version"], build["build"]) == (row["version"], row["build"]):
+                wanted = Requirement(build["requirements"][0])
+                marker = "".join(f"; extra == '{extra}'" for extra in sorted(wanted.extras)[:1])
+                text = row["package"] + row["admitted"] + marker
+                found.setdefault(wanted.name, []).append(text)
+    return found
 
 
 def push_all(registry: Registry, files: dict[str, Any]) -> None:
@@ -76,13 +94,21 @@ def shipped(
     files = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
     registry = Registry(registry_binary, images)
     push_all(registry, files)
-    with StandIn() as index, StandIn() as dates:
-        world = World(folder, registry, index, dates, capsys)
+    with StandIn() as index, StandIn() as dates, StandIn() as nvidia:
+        world = World(folder, registry, index, dates, nvidia, capsys)
         world.pages = pages_of(files)
+        world.requires = requires_of(files)
         for row in files["pytorch"]["builds"]:
-            if label := row["index"]:
-                name = f"torch-{row['version']}+{label}-cp313-cp313-manylinux_2_28_x86_64.whl"
+            for host in (row["kernels"] or ["amd64"]) if row["index"] else ():
+                label, machine = row["index"], HOSTS[host]
+                name = f"torch-{row['version']}+{label}-cp313-cp313-manylinux_2_28_{machine}.whl"
                 world.torch.setdefault(label, []).append(name)
+        names = {kind: name for name, kind in KINDS.items()}
+        for row in files["drivers"]["branches"]:
+            if row["kind"] in names:
+                newest = (f"{row['branch']}.10.01", "2026-01-13")
+                world.drivers[str(row["branch"])] = driver_branch(names[row["kind"]], newest)
+        world.toolkits = [f"{row['cuda']}.0" for row in files["nvidia-cuda"]["toolkits"]]
         world.ends["python"] = [
             ended(row["version"], row["end_of_life"]) for row in files["python"]["versions"]
         ]
@@ -108,7 +134,16 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
     assert all(row["digest"].startswith("sha256:") for row in images)
     assert all(row.get("status") != "inferred" for row in images)
     assert outcome.files["uv"]["uv"][0]["digest"].startswith("sha256:")
-    for name in (*FRAMEWORKS, "tools", "dependencies", "gpus", "platforms", "drivers", "systems"):
+    for name in (
+        *FRAMEWORKS,
+        "tools",
+        "dependencies",
+        "gpus",
+        "platforms",
+        "drivers",
+        "systems",
+        "pulled",
+    ):
         assert outcome.files[name] == before[name], name
 
     described = {row["name"] for row in outcome.files["sources"]["sources"]}
@@ -127,3 +162,13 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
 
     again = shipped.refresh(today=today)
     assert again.said == "Nothing changed.\n"
+
+    # What is gone is not offered: by this refresh, and by the solver that reads what it wrote.
+    assert solver.python_image("3.13").image == "python:3.13-slim-trixie"
+    shipped.registry.delete("python:3.13-slim-trixie")
+    outcome = shipped.refresh(today=today)
+    assert outcome.code == 1
+    assert outcome.image("python:3.13-slim-trixie")["status"] == "gone"
+    solver = solver_of(shipped.folder)
+    assert len(solver.images) == len(images) - 1
+    assert solver.python_image("3.13").image == "python:3.13-slim-bookworm"

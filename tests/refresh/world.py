@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refresh.command import main
-from refresh.rows import laid_out
-from refresh_servers import Answer, Registry, StandIn
+from scripts.refresh.command import main
+from scripts.refresh.rows import laid_out
+from tests.refresh.servers import Answer, Registry, StandIn
 
 READ = "2026-01-10"  # the day on which the small catalogue was read
 TODAY = "2026-01-20"
@@ -51,9 +53,18 @@ def cuda_image(tag: str, status: str, source: str, cudnn: int | None = None) -> 
     )
 
 
+def toolkit(cuda: str, oldest: str, newest: str) -> dict[str, Any]:
+    """Return the row of a CUDA compiler."""
+    return row("cuda-release-notes", cuda=cuda, oldest_compute=oldest, newest_compute=newest)
+
+
 def framework(name: str, package: str, index_url: str | None = None) -> dict[str, Any]:
     """Return the row of a framework."""
-    return row(name=name, title=name.title(), package=package, index_url=index_url)
+    return {
+        **{"name": name, "title": name.title(), "package": package, "import": package},
+        **{"offered": True, "order": 1, "artefact": "model", "workloads": ["train"]},
+        **row(index_url=index_url, library_path="any"),
+    }
 
 
 def release(version: str, pythons: Sequence[str], **facts: Any) -> dict[str, Any]:
@@ -70,11 +81,21 @@ def build(
         version=version,
         build=index or ("cpu" if cuda is None else "plain"),
         cuda=cuda,
+        cudnn=9 if cuda else None,
         index=index,
         requirements=[f"{requirement}=={version}"],
+        kernels={"amd64": ["8.0", "9.0+PTX"]} if cuda else {},
+        bundles_cuda=cuda is not None,
+        marker=None,
         download_mb=None,
         **facts,
     )
+
+
+def pulled(name: str, build: str, package: str, version: str, admitted: str) -> dict[str, Any]:
+    """Return the row of a library that a build pulls."""
+    facts = {"version": version, "admitted": admitted, "newest": "9.10.2.21"}
+    return row(framework=name, build=build, package=package, **facts)
 
 
 def small_catalogue() -> dict[str, dict[str, Any]]:
@@ -97,7 +118,24 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
             ]
         },
         "drivers": {
-            "branches": [row("cuda-release-notes", branch=590, cuda="13.1", end_of_life="2026-12")]
+            "floors": [row("cuda-release-notes", cuda_major=12, driver="525.60.13")],
+            "branches": [
+                row(
+                    "cuda-release-notes",
+                    branch=590,
+                    cuda="13.1",
+                    kind="new-feature",
+                    end_of_life="2026-12",
+                ),
+                row(
+                    "cuda-release-notes",
+                    branch=580,
+                    cuda="13.0",
+                    kind="long-term",
+                    end_of_life="2028-08",
+                ),
+                row("cuda-release-notes", branch=575, cuda="12.9", kind="ended", end_of_life=None),
+            ],
         },
         "python": {
             "versions": [
@@ -134,6 +172,13 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
             "actions/checkout": row("tags", pin="actions/checkout@0 # v1"),
             "docker": row("list", image="docker:29-cli", service="docker:29-dind"),
         },
+        "pulled": {
+            "pulled": [
+                pulled("pytorch", "plain", "nvidia-cudnn-cu12", "2.9.1", "==9.10.2.21"),
+                pulled("jax", "plain", "nvidia-cudnn-cu13", "0.8.1", "<10.0,>=9.8"),
+                pulled("onnxruntime", "plain", "nvidia-cudnn-cu12", "1.23.2", "~=9.0"),
+            ]
+        },
         "nvidia-cuda": {
             "rules": [
                 row(
@@ -162,8 +207,8 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
                 cuda_image("12.8.1-base-ubuntu22.04", "current", "nvidia-list"),
             ],
             "toolkits": [
-                row("cuda-release-notes", cuda="12.8", oldest_compute="5.0"),
-                row("cuda-release-notes", cuda="13.0", oldest_compute="7.5"),
+                toolkit("12.8", "5.0", "12.0"),
+                toolkit("13.0", "7.5", "12.1"),
             ],
         },
         "scikit-learn": {
@@ -249,6 +294,31 @@ def ended(name: str, end: str | None, released: str | None = "2020-01-01") -> di
     }
 
 
+def driver_branch(kind: str, *releases: tuple[str, str]) -> dict[str, Any]:
+    """Return a branch as NVIDIA's releases.json tells it: version and day, newest first."""
+    notes = "https://docs.nvidia.com/datacenter/tesla/tesla-release-notes"
+    return {
+        "type": kind,
+        "driver_info": [
+            {
+                "release_version": version,
+                "release_date": day,
+                "release_notes": f"{notes}-{version.replace('.', '-')}/index.html",
+                "architectures": ["x86_64", "aarch64"],
+                "runfile_url": {"x86_64": f"https://example.org/{version}.run"},
+            }
+            for version, day in releases
+        ],
+    }
+
+
+def toolkit_listing(releases: Sequence[str]) -> str:
+    """Return the page of https://developer.download.nvidia.com/compute/cuda/redist/."""
+    names = ["cuda_nvcc/", *(f"redistrib_{release}.json" for release in releases)]
+    links = "".join(f"<li><a href='{name}'>{name}</a></li>" for name in names)
+    return f"<html><body><a href='..'>..</a>{links}</body></html>"
+
+
 def cuda_environment(tag: str, branches: Sequence[int]) -> dict[str, str]:
     """Return the variables of an nvidia/cuda image."""
     return {
@@ -310,7 +380,7 @@ class Outcome:
     def _lines(self, title: str) -> list[str]:
         for part in self.said.split("## "):
             if part.startswith(f"{title} ("):
-                return [line.removeprefix("- ") for line in part.splitlines() if line[:2] == "- "]
+                return [line[3:-1] for line in part.splitlines() if re.fullmatch("- `.*`", line)]
         return []
 
 
@@ -323,19 +393,28 @@ class World:
         registry: a real one, for docker.io and ghcr.io.
         index: a stand-in for PyPI (/simple/) and for PyTorch's index (/whl/).
         dates: a stand-in for endoflife.date.
-        digests: what was pushed, by image.
+        nvidia: a stand-in for NVIDIA's lists of drivers and of CUDA releases.
         out: reads what was printed.
+        digests: what was pushed, by image.
+        pages, ends, torch, drivers, toolkits: what the stand-ins say.
+        requires: by project, what the metadata of its wheels require.
+        instead: what they answer in place of that, by path.
     """
 
     folder: Path
     registry: Registry
     index: StandIn
     dates: StandIn
+    nvidia: StandIn
     out: Any
     digests: dict[str, str] = field(default_factory=dict)
     pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     ends: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     torch: dict[str, list[str]] = field(default_factory=dict)
+    drivers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    toolkits: list[str] = field(default_factory=list)
+    requires: dict[str, list[str]] = field(default_factory=dict)
+    instead: dict[str, Answer] = field(default_factory=dict)
 
     def settle(self) -> None:
         """Let the index and the dates say what the small catalogue says."""
@@ -349,8 +428,18 @@ class World:
             "tensorflow": [wheel("tensorflow", "2.20.0")],
             "onnxruntime": [wheel("onnxruntime", "1.23.2"), wheel("onnxruntime", "1.22.0")],
             "onnxruntime-gpu": [wheel("onnxruntime-gpu", "1.23.2")],
+            "jax-cuda13-plugin": [wheel("jax-cuda13-plugin", "0.8.1")],
+            "nvidia-cudnn-cu12": [wheel("nvidia-cudnn-cu12", "9.10.2.21", "py3")],
+            "nvidia-cudnn-cu13": [wheel("nvidia-cudnn-cu13", "9.10.2.21", "py3")],
             "uv": [wheel("uv", "0.9.8", "py3")],
             "ruff": [wheel("ruff", "0.14.0", "py3")],
+        }
+        linux = 'platform_system == "Linux"'
+        self.requires = {
+            "torch": ["numpy", f"nvidia-cudnn-cu12==9.10.2.21; {linux}"],
+            "jax": ["jax-cuda13-plugin[with-cuda]<=0.8.1,>=0.8.1; extra == 'cuda13'"],
+            "jax-cuda13-plugin": ["nvidia-cudnn-cu13<10.0,>=9.8; extra == 'with-cuda'"],
+            "onnxruntime-gpu": ["flatbuffers", "nvidia-cudnn-cu12~=9.0"],
         }
         self.torch = {
             label: [f"torch-2.9.1+{label}-cp313-cp313-manylinux_2_28_x86_64.whl"]
@@ -361,6 +450,16 @@ class World:
             "debian": [ended("13", "2028-08-09"), ended("12", "2026-07-11")],
             "ubuntu": [ended("24.04", "2029-05-31"), ended("22.04", "2027-04-01")],
         }
+        self.drivers = {
+            "590": driver_branch("new feature branch", ("590.48.01", "2025-12-18")),
+            "580": driver_branch(
+                "lts branch", ("580.126.09", "2026-01-13"), ("580.65.06", "2025-08-04")
+            ),
+            "460": driver_branch(
+                "production branch", ("460.106.00", "2021-10-26"), ("460.32.03", "")
+            ),
+        }
+        self.toolkits = ["12.8.1", "13.0.3", "13.0.0"]
 
     def push(self, image: str, **options: Any) -> str:
         """Push an image, and remember its digest."""
@@ -383,6 +482,8 @@ class World:
     def publish(self) -> None:
         """Put the pages into the stand-ins."""
         for project, files in self.pages.items():
+            for file in files if project in self.requires else ():
+                self._show_metadata(file, self.requires[project])
             page = {"meta": {"api-version": "1.0"}, "name": project, "files": files}
             self.index.answers[f"/simple/{project}/"] = Answer(page, headers=JSON)
         for label, names in self.torch.items():
@@ -391,9 +492,21 @@ class World:
             )
             page = f"<!DOCTYPE html><html><body>{links}</body></html>"
             self.index.answers[f"/whl/{label}/torch/"] = Answer(page, headers=HTML)
+        self.nvidia.answers["/releases.json"] = Answer(self.drivers)
+        self.nvidia.answers["/redist/"] = Answer(toolkit_listing(self.toolkits), headers=HTML)
         for product, releases in self.ends.items():
             result = {"schema_version": "1.2.0", "result": {"name": product, "releases": releases}}
             self.dates.answers[f"/api/v1/products/{product}/"] = Answer(result)
+        for stand_in in (self.index, self.dates, self.nvidia):
+            stand_in.answers |= self.instead
+
+    def _show_metadata(self, file: dict[str, Any], requires: list[str]) -> None:
+        """Let the index show the metadata of a file beside it (PEP 658)."""
+        lines = ["Metadata-Version: 2.4", "Name: project", "Version: 1"]
+        text = "\n".join([*lines, *(f"Requires-Dist: {each}" for each in requires)]).encode()
+        file["url"] = f"{self.index.address}/files/{file['filename']}"
+        file["core-metadata"] = {"sha256": hashlib.sha256(text).hexdigest()}
+        self.index.answers[f"/files/{file['filename']}.metadata"] = Answer(text)
 
     def arguments(self, *more: str, today: str = TODAY) -> list[str]:
         """Return the arguments of a run against these servers, which does not wait long."""
@@ -405,6 +518,8 @@ class World:
             *("--index", f"{self.index.address}/simple/"),
             *("--pytorch-index", f"{self.index.address}/whl"),
             *("--end-of-life", f"{self.dates.address}/api/v1"),
+            *("--drivers", f"{self.nvidia.address}/releases.json"),
+            *("--toolkits", f"{self.nvidia.address}/redist/"),
             *("--attempts", "2", "--pause", "0.01", "--longest-pause", "3", "--timeout", "5"),
             *more,
         ]
