@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,6 +18,8 @@ from scripts.refresh.registry import split
 from scripts.refresh.wheels import FRAMEWORKS, HOSTS
 from tests.refresh.servers import Registry, StandIn
 from tests.refresh.world import BRANDS, GEFORCE, World, demand, driver_branch, ended, wheel
+
+from drydock.catalogue import Catalogue
 
 
 def files_of(package: str, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -119,16 +119,6 @@ def shipped(
     registry.stop()
 
 
-def solver_of(folder: Path) -> Any:
-    """The extension's own catalogue, read from a folder."""
-    path = CATALOGUE.parent / "drydock.py"
-    specification = importlib.util.spec_from_file_location("refreshed_drydock", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module.Catalogue(folder)
-
-
 def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_result(
     shipped: World,
 ) -> None:
@@ -166,7 +156,7 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
     }
     assert described == used
 
-    solver = solver_of(shipped.folder)
+    solver = Catalogue(shipped.folder)
     assert solver.as_of == today
     assert len(solver.images) == len(images)
 
