@@ -169,6 +169,6 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
     outcome = shipped.refresh(today=today)
     assert outcome.code == 1
     assert outcome.image("python:3.13-slim-trixie")["status"] == "gone"
-    solver = solver_of(shipped.folder)
+    solver = Catalogue(shipped.folder)
     assert len(solver.images) == len(images) - 1
     assert solver.python_image("3.13").image == "python:3.13-slim-bookworm"

@@ -62,7 +62,7 @@ def framework(name: str, package: str, index_url: str | None = None) -> dict[str
     """Return the row of a framework."""
     return {
         **{"name": name, "title": name.title(), "package": package, "import": package},
-        **{"offered": True, "order": 1, "artefact": "model", "workloads": ["train"]},
+        **{"artefact": "model", "workloads": ["train"]},
         **row(index_url=index_url, library_path="any"),
     }
 
