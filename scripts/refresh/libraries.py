@@ -42,21 +42,26 @@ def _refresh(catalogue: Catalogue, name: str, index: Index, report: Report) -> N
 def _note(
     catalogue: Catalogue, name: str, build: Row, pulled: Requirement, index: Index, report: Report
 ) -> None:
-    """Put what a build pulls into its row, and tell a person if that is another one than before."""
+    """Put what a build pulls into its row, and tell a person where it is another one than before.
+
+    What the catalogue says the build asks for, if it says so, is compared by what it admits:
+    `~=9.0` and `>=9.0,<10` are the same.
+    """
+    what = f"{name} {build['version']} ({build['build']})"
+    for stated in map(Requirement, build.get("libraries", ())):
+        if stated.name == pulled.name and _admitted(index, stated) != _admitted(index, pulled):
+            report.leave(f"{what} asks for {pulled}, and not for {stated}: mend {name}.json.")
     rows = catalogue.rows("pulled", "pulled")
     key = {"framework": name, "build": build["build"], "package": pulled.name}
     row = next((row for row in rows if key.items() <= row.items()), None)
     if row is None:
-        row = {**key, "version": None, "admitted": None, "newest": None}
+        row = {**key, "newest": None}
         rows.append(row)
     before = row["newest"]
-    newest = str(_newest(index, pulled))
-    facts = {"version": build["version"], "admitted": str(pulled.specifier), "newest": newest}
-    catalogue.update(row, SOURCE, **facts)
-    if before != newest:
+    if catalogue.update(row, SOURCE, newest=str(_newest(index, pulled))):
         report.leave(
-            f"{name} {build['version']} ({build['build']}) pulls {pulled.name} {newest}, and "
-            f"{before or 'none'} before: read which GPUs that one is for."
+            f"{what} pulls {pulled.name} {row['newest']}, and {before or 'none'} before: read "
+            "which GPUs that one is for."
         )
 
 
@@ -76,17 +81,22 @@ def _pulled(index: Index, wanted: Requirement, report: Report) -> Iterator[Requi
         ):
             continue
         if requirement.name.startswith(LIBRARY):
+            requirement.marker = None
             yield requirement
         elif requirement.name.startswith(f"{wanted.name}-"):
             yield from _pulled(index, requirement, report)
 
 
 def _newest(index: Index, wanted: Requirement) -> Version:
-    fitting = [
+    admitted = _admitted(index, wanted)
+    if not admitted:
+        raise ValueError(f"no release of {wanted.name} fits {wanted.specifier}")
+    return max(admitted)
+
+
+def _admitted(index: Index, wanted: Requirement) -> set[Version]:
+    return {
         version
         for version, release in index.releases(wanted.name).items()
         if wanted.specifier.contains(version, prereleases=False) and not release.withdrawn
-    ]
-    if not fitting:
-        raise ValueError(f"no release of {wanted.name} fits {wanted.specifier}")
-    return max(fitting)
+    }

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
+from drydock.catalogue import Catalogue
 from scripts.refresh.command import CATALOGUE
 from scripts.refresh.nvidia import KINDS
 from scripts.refresh.registry import split
 from scripts.refresh.wheels import FRAMEWORKS, HOSTS
 from tests.refresh.servers import Registry, StandIn
 from tests.refresh.world import BRANDS, GEFORCE, World, demand, driver_branch, ended, wheel
-
-from drydock.catalogue import Catalogue
 
 
 def files_of(package: str, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -56,12 +56,17 @@ def requires_of(files: dict[str, Any]) -> dict[str, list[str]]:
     """What the wheels of the newest releases require, by project."""
     found: dict[str, list[str]] = {}
     for row in files["pulled"]["pulled"]:
-        for build in files[row["framework"]]["builds"]:
-            if (build["version"], build["build"]) == (row["version"], row["build"]):
-                wanted = Requirement(build["requirements"][0])
-                marker = "".join(f"; extra == '{extra}'" for extra in sorted(wanted.extras)[:1])
-                text = row["package"] + row["admitted"] + marker
-                found.setdefault(wanted.name, []).append(text)
+        fitting = [
+            each
+            for each in files[row["framework"]]["builds"]
+            if (each["build"], each["index"]) == (row["build"], None)
+        ]
+        build = max(fitting, key=lambda each: Version(each["version"]))
+        wanted = Requirement(build["requirements"][0])
+        stated = {Requirement(text).name: text for text in build.get("libraries", ())}
+        text = stated.get(row["package"], f"{row['package']}=={row['newest']}")
+        marker = "".join(f"; extra == '{extra}'" for extra in sorted(wanted.extras)[:1])
+        found.setdefault(wanted.name, []).append(text + marker)
     return found
 
 

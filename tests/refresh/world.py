@@ -92,10 +92,9 @@ def build(
     )
 
 
-def pulled(name: str, build: str, package: str, version: str, admitted: str) -> dict[str, Any]:
+def pulled(name: str, package: str) -> dict[str, Any]:
     """Return the row of a library that a build pulls."""
-    facts = {"version": version, "admitted": admitted, "newest": "9.10.2.21"}
-    return row(framework=name, build=build, package=package, **facts)
+    return row(framework=name, build="plain", package=package, newest="9.10.2.21")
 
 
 def small_catalogue() -> dict[str, dict[str, Any]]:
@@ -174,9 +173,9 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
         },
         "pulled": {
             "pulled": [
-                pulled("pytorch", "plain", "nvidia-cudnn-cu12", "2.9.1", "==9.10.2.21"),
-                pulled("jax", "plain", "nvidia-cudnn-cu13", "0.8.1", "<10.0,>=9.8"),
-                pulled("onnxruntime", "plain", "nvidia-cudnn-cu12", "1.23.2", "~=9.0"),
+                pulled("pytorch", "nvidia-cudnn-cu12"),
+                pulled("jax", "nvidia-cudnn-cu13"),
+                pulled("onnxruntime", "nvidia-cudnn-cu12"),
             ]
         },
         "nvidia-cuda": {
