@@ -325,6 +325,18 @@ def drivers() -> dict[str, Any]:
     return {"620": {"type": "lts branch", "driver_info": [info]}}
 
 
+# Whole answers of which every value is of the right type, and some are not what they should be.
+NAMES = st.sampled_from(["3.13", "3.14", "3.15", "3.016", "24.04", "22.04", "13", "12"]) | TEXTS
+DAYS = st.sampled_from([None, "2026-01-01", "20260101", "2026-W01-1", "2031-10-31"])
+LIVES = st.lists(st.builds(ended, NAMES, DAYS, DAYS), min_size=1, max_size=6).map(
+    lambda releases: {"schema_version": "1.2.0", "result": {"name": "x", "releases": releases}}
+)
+VERSIONS = st.sampled_from(["1.8.0", "1.9.0", "1.9.0.0.0.0.1", "2.9.1", "9999999.1", "1.9.0.post1"])
+PAGES = st.lists(st.builds(wheel, st.just("project"), VERSIONS), min_size=1, max_size=4).map(
+    lambda files: {"meta": {"api-version": "1.0"}, "name": "project", "files": files}
+)
+
+
 @pytest.fixture
 def alone(world: World) -> Iterator[tuple[World, StandIn]]:
     """The world, and a stand-in of a registry beside its real one."""
@@ -336,8 +348,8 @@ def alone(world: World) -> Iterator[tuple[World, StandIn]]:
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    project=damaged(page),
-    product=damaged(life),
+    project=damaged(page) | PAGES,
+    product=damaged(life) | LIVES,
     listed=damaged(tags),
     branches=damaged(drivers),
     digest=st.sampled_from(["sha256:" + "a" * 64, "sha256:" + "a" * 64 + " ", "sha256:b", ""]),
