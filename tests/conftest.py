@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from drydock import solver
 from drydock.catalogue import FOLDER, Catalogue
@@ -94,3 +96,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "network" in getattr(item, "fixturenames", ()):
             item.add_marker("network")
+
+
+class OneProcessForDocker(LoadFileScheduling):
+    """The tests of a file run in one process, so that its fixtures are made once; those of
+    docker/ all in the same one, since they share images and measure what a build finds cached.
+
+    Groups (`--dist loadgroup`) would say the same, but pytest-xdist 3.8 forgets them with
+    pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = "tests/docker/"
+        return folder if nodeid.startswith(folder) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForDocker:
+    """How pytest-xdist shares out the tests, where it is asked to (`pytest -n 2`)."""
+    return OneProcessForDocker(config, log)

@@ -258,10 +258,12 @@ def test_the_update_workflow_opens_a_pull_request_with_the_new_version(
     assert not called.exists(), "an up-to-date project opens no pull request"
 
 
-@pytest.mark.parametrize("release", RELEASES)
-def test_every_release_updates_to_this_version(release: str, tmp_path: Path, network: None) -> None:
-    """Tags may not have come along with a clone, so this one makes its own from the commits."""
-    template = projects.snapshot(tmp_path / "drydock")
+def since(release: str, template: Path) -> Path:
+    """Make a template repository with a release and, as version NEW, the working tree.
+
+    The tags of this repository may not have come along with a clone, so new ones are made.
+    """
+    projects.snapshot(template)
     tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
     projects.git("fetch", "--quiet", projects.ROOT, RELEASES[release], cwd=template)
     projects.git("reset", "--quiet", "--hard", "FETCH_HEAD", cwd=template)
@@ -269,7 +271,48 @@ def test_every_release_updates_to_this_version(release: str, tmp_path: Path, net
     commit = projects.git("commit-tree", tree, "-p", "HEAD", "-m", "Now", cwd=template).strip()
     projects.git("reset", "--quiet", "--hard", commit, cwd=template)
     projects.git("tag", NEW, cwd=template)
+    return template
 
+
+@pytest.fixture(scope="module")
+def since_long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """From 0.3.0, the last release whose conditions stood in the names of files, to this one."""
+    return since("0.3.0", tmp_path_factory.mktemp("since") / "drydock")
+
+
+@pytest.mark.parametrize("workload", ["train", "serve"])
+@pytest.mark.parametrize(
+    "framework", ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
+)
+def test_files_that_moved_in_the_template_neither_return_nor_change_in_a_project(
+    framework: str, workload: str, since_long_names: Path, tmp_path: Path
+) -> None:
+    if (framework, workload) == ("onnxruntime", "train"):
+        pytest.skip("ONNX Runtime only serves")
+    answers = {"framework": framework, "workload": workload}
+    project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False, **answers)
+    names = {"train": ("train.py", "stop.py"), "serve": ("server.py", "app.py")}[workload]
+    edited, deleted = (project / "src" / "demo" / name for name in names)
+    edited.write_text(edited.read_text() + "\n# My own line.\n")
+    deleted.unlink()
+    (project / "tests" / "test_files.py").unlink()
+    (project / "tests" / "test_mine.py").write_text("def test_mine():\n    assert True\n")
+    mine = user_edits(project)
+    assert {"main.py", "README.md", "src/demo/features.py", "tests/test_mine.py"} <= mine.keys()
+
+    update(project, "--skip-tasks")
+
+    now = projects.files(project)
+    assert {name: text for name, text in now.items() if name in mine} == mine
+    appeared = now.keys() - mine.keys()
+    assert not {name for name in appeared if name.startswith(("src/", "tests/"))}
+    assert '"packaging>=24"' in now["pyproject.toml"]
+    assert f"_commit: {NEW}" in now[".copier-answers.yml"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_updates_to_this_version(release: str, tmp_path: Path, network: None) -> None:
+    template = since(release, tmp_path / "drydock")
     project = copy(template, tmp_path / "demo", f"v{release}", lock=True)
     mine = user_edits(project)
     projects.run("uv", "lock", "--quiet", cwd=project)
@@ -281,6 +324,8 @@ def test_every_release_updates_to_this_version(release: str, tmp_path: Path, net
     same = {name for name in same if not name.startswith(("src/", "tests/"))}
     assert {name: now[name] for name in mine} == mine
     assert {name: now.get(name) for name in same} == {name: expected[name] for name in same}
+    scripts = {name for name in now if name.startswith("scripts/")}
+    assert scripts <= expected.keys(), "a script stayed that this version does not have"
     projects.run("uv", "lock", "--check", cwd=project)
 
 
