@@ -7,13 +7,17 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
+from drydock import solver
+from drydock.catalogue import FOLDER, Catalogue
+from drydock.request import Request
+from drydock.solver import Solution
 from tests.support import projects
-from tests.support.loading import FOLDER, load_extension
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +57,9 @@ def only_the_defaults_of_the_template(
 
 
 @pytest.fixture(scope="session")
-def drydock() -> ModuleType:
-    """The module `extensions/drydock.py`."""
-    return load_extension()
-
-
-@pytest.fixture(scope="session")
-def catalogue(drydock: ModuleType) -> Any:
+def catalogue() -> Catalogue:
     """The catalogue that is shipped."""
-    return drydock.Catalogue()
+    return Catalogue()
 
 
 @pytest.fixture(scope="session")
@@ -71,24 +69,24 @@ def rows() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def request_of(drydock: ModuleType, catalogue: Any) -> Callable[..., Any]:
+def request_of(catalogue: Catalogue) -> Callable[..., Request]:
     """Build a request; a GPU, PyTorch and the catalogue's own day unless said otherwise."""
 
-    def build(**answers: Any) -> Any:
+    def build(**answers: Any) -> Request:
         defaults = {"accelerator": "gpu", "framework": "pytorch", "today": catalogue.as_of}
-        return drydock.Request(**{**defaults, **answers})
+        return Request(**{**defaults, **answers})
 
     return build
 
 
 @pytest.fixture(scope="session")
 def solve(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
-) -> Callable[..., Any]:
+    catalogue: Catalogue, request_of: Callable[..., Request]
+) -> Callable[..., Solution | None]:
     """Solve a request built from answers; None where there is no solution."""
 
-    def solve_answers(**answers: Any) -> Any:
-        return drydock.solve(catalogue, request_of(**answers))
+    def solve_answers(**answers: Any) -> Solution | None:
+        return solver.solve(catalogue, request_of(**answers))
 
     return solve_answers
 
@@ -98,3 +96,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "network" in getattr(item, "fixturenames", ()):
             item.add_marker("network")
+
+
+class OneProcessForDocker(LoadFileScheduling):
+    """The tests of a file run in one process, so that its fixtures are made once; those of
+    docker/ all in the same one, since they share images and measure what a build finds cached.
+
+    Groups (`--dist loadgroup`) would say the same, but pytest-xdist 3.8 forgets them with
+    pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = "tests/docker/"
+        return folder if nodeid.startswith(folder) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForDocker:
+    """How pytest-xdist shares out the tests, where it is asked to (`pytest -n 2`)."""
+    return OneProcessForDocker(config, log)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.docker import images
-from tests.support.docker.engine import Build, Engine
+from tests.support.docker.client import Build, Engine
 
 GIGABYTES = 5
 

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support import indexes, projects
 from tests.support.docker import images
-from tests.support.docker.engine import BuildFailed, Engine, Unavailable
+from tests.support.docker.client import BuildFailed, Engine
+from tests.support.host import Unavailable
 
 
 @dataclass(frozen=True)

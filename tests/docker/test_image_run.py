@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.docker import images
-from tests.support.docker.engine import Engine
+from tests.support.docker.client import Engine
 from tests.support.docker.images import Image, metrics, open_folder
 from tests.support.docker.servers import ZERO, ask, until_ready
 
@@ -117,8 +117,8 @@ try:
 except PermissionError:
     print("the code is safe")
 """
-    told = docker.run(one.tag, "-c", script, entrypoint="python", user="1000730000:0")
-    assert told.stdout == "the code is safe\n"
+    ran = docker.run(one.tag, "-c", script, entrypoint="python", user="1000730000:0")
+    assert ran.stdout == "the code is safe\n"
 
 
 def test_a_checkout_that_only_its_owner_may_read_runs_as_another_user(
@@ -146,8 +146,8 @@ assert os.environ["HOME"] == "/workspace"
 pathlib.Path.home().joinpath("note").write_text("x")
 print(pathlib.Path.home())
 """
-    told = docker.run(one.tag, "-c", script, entrypoint="python", user="42420:42420")
-    assert told.stdout == "/workspace\n"
+    ran = docker.run(one.tag, "-c", script, entrypoint="python", user="42420:42420")
+    assert ran.stdout == "/workspace\n"
     ran = docker.run(one.tag, "--epochs", "2", user="42420:42420")
     assert 0 < metrics(ran.stdout)[-1]["test_accuracy"] <= 1
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import keyword
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from copier.errors import UserMessageError
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tests.support.loading import load_extension
+from drydock import form
+from drydock.answers import check_alone
+from drydock.catalogue import Catalogue
+from drydock.names import check_project_name, slug, taken_names
+from drydock.questions import QUESTIONS
 
-drydock_module = load_extension()
-shipped = drydock_module.Catalogue()
+shipped = Catalogue()
 
 GOOD = {
     "project_name": ["churn", "demand-forecast", "a1", "my-torch"],
@@ -41,7 +44,6 @@ GOOD = {
         "myhost:5000/x__y",
     ],
     "ci": ["github", "gitlab", "none"],
-    "extras": [[], ["renovate"], ["devcontainer", "kubernetes"], ""],
     "advanced": [True, False, "true", "no"],
     "framework_version": ["auto", "2.15.0"],
     "cuda": ["auto", "12.6"],
@@ -130,7 +132,6 @@ BAD = {
         ("churn$(id)", "registry/namespace/name"),
     ],
     "ci": [("jenkins", "github"), ("", "github")],
-    "extras": [(["helm"], "renovate")],
     "advanced": [("maybe", "true or false")],
     "framework_version": [("2.15", "2.15.0"), ("newest", "auto")],
     "cuda": [("12", "12.6"), ("cu126", "12.6")],
@@ -168,7 +169,7 @@ BAD = {
 
 
 def test_every_question_has_good_and_bad_answers_here() -> None:
-    assert set(GOOD) == set(BAD) == set(drydock_module.QUESTIONS) == set(drydock_module.CHECKS)
+    assert set(GOOD) == set(BAD) == set(QUESTIONS)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_every_question_has_good_and_bad_answers_here() -> None:
 def test_a_good_answer_is_taken(question: str, value: Any) -> None:
     answers = {"accelerator": "gpu", "framework": "pytorch"}
     answers.pop(question, None)
-    assert drydock_module.check_alone(shipped, answers, question, value) == ""
+    assert check_alone(shipped, answers, question, value) == ""
 
 
 @pytest.mark.parametrize(
@@ -189,29 +190,29 @@ def test_a_bad_answer_is_refused_with_a_sentence_that_says_what_to_answer(
 ) -> None:
     answers = {"accelerator": "gpu", "framework": "pytorch"}
     answers.pop(question, None)
-    sentence = drydock_module.check(shipped, answers, question, value)
+    sentence = form.check(shipped, answers, question, value)
     assert hint in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence and sentence.isprintable()
-    with pytest.raises(drydock_module.UserMessageError) as caught:
-        drydock_module.preflight(shipped, {**answers, "advanced": True, question: value})
+    with pytest.raises(UserMessageError) as caught:
+        form.preflight(shipped, {**answers, "advanced": True, question: value})
     assert str(caught.value) == f"{question}: {sentence}"
 
 
 def test_an_answer_that_is_fine_by_itself_is_refused_beside_the_others() -> None:
     answers = {"accelerator": "gpu", "framework": "pytorch", "gpus": ["V100"]}
-    sentence = drydock_module.check(shipped, answers, "driver", "595")
+    sentence = form.check(shipped, answers, "driver", "595")
     assert "V100" in sentence and "driver: 580" in sentence
-    assert drydock_module.check(shipped, answers, "driver", "580") == ""
-    both = drydock_module.check(shipped, {**answers, "gpus": []}, "gpus", ["P100", "B200"])
+    assert form.check(shipped, answers, "driver", "580") == ""
+    both = form.check(shipped, {**answers, "gpus": []}, "gpus", ["P100", "B200"])
     assert "without" in both
 
 
 @given(some.text())
 def test_the_default_name_of_any_folder_is_a_valid_name(folder: str) -> None:
-    name = drydock_module.slug(folder)
-    assert drydock_module.check_project_name(shipped, {}, name) == "" or name in {
-        taken.replace("_", "-") for taken in drydock_module.taken_names(shipped)
+    name = slug(folder)
+    assert check_project_name(shipped, name) == "" or name in {
+        taken.replace("_", "-") for taken in taken_names(shipped)
     }
 
 
@@ -231,44 +232,42 @@ def test_the_default_name_of_any_folder_is_a_valid_name(folder: str) -> None:
 )
 def test_the_default_name_is_the_folder_as_a_slug(tmp_path: Path, folder: str, name: str) -> None:
     answers = {"_copier_conf": {"dst_path": tmp_path / folder}}
-    assert drydock_module.default(shipped, answers, "project_name") == name
-    assert drydock_module.check(shipped, answers, "project_name", name) == ""
-    assert drydock_module.default(shipped, answers, "image_name") == name
+    assert form.default(shipped, answers, "project_name") == name
+    assert form.check(shipped, answers, "project_name", name) == ""
+    assert form.default(shipped, answers, "image_name") == name
 
 
 def test_every_taken_name_becomes_a_free_one(tmp_path: Path) -> None:
     taken = {*sys.stdlib_module_names, *keyword.kwlist, "torch", "jax", "tqdm", "ruff", "main"}
     for folder in taken:
         answers = {"_copier_conf": {"dst_path": tmp_path / folder}}
-        name = drydock_module.default(shipped, answers, "project_name")
-        assert drydock_module.check(shipped, answers, "project_name", name) == "", folder
-        assert drydock_module.check(shipped, answers, "image_name", name) == "", folder
+        name = form.default(shipped, answers, "project_name")
+        assert form.check(shipped, answers, "project_name", name) == "", folder
+        assert form.check(shipped, answers, "image_name", name) == "", folder
 
 
-def test_the_driver_of_this_machine_is_the_default_where_one_is_loaded(
-    tmp_path: Path, drydock: ModuleType
-) -> None:
+def test_the_driver_of_this_machine_is_the_default_where_one_is_loaded(tmp_path: Path) -> None:
     proc, sys_folder = tmp_path / "proc", tmp_path / "sys"
-    assert drydock.loaded_driver((proc, sys_folder)) is None
+    assert form.loaded_driver((proc, sys_folder)) is None
     (sys_folder / "module/nvidia").mkdir(parents=True)
     (sys_folder / "module/nvidia/version").write_text("570.86.15\n")
-    assert drydock.loaded_driver((proc, sys_folder)) == "570.86.15"
+    assert form.loaded_driver((proc, sys_folder)) == "570.86.15"
     (proc / "driver/nvidia").mkdir(parents=True)
     (proc / "driver/nvidia/version").write_text(
         "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024\n"
         "GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n"
     )
-    assert drydock.loaded_driver((proc, sys_folder)) == "550.54.14"
+    assert form.loaded_driver((proc, sys_folder)) == "550.54.14"
 
 
 def test_the_default_driver_is_a_long_term_one_and_fits_the_gpus(
-    drydock: ModuleType, catalogue: Any, monkeypatch: pytest.MonkeyPatch
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = {"accelerator": "gpu", "framework": "pytorch", "gpus": ["V100"]}
-    monkeypatch.setattr(drydock, "loaded_driver", lambda: None)
-    assert drydock.default(catalogue, answers, "driver") == "580"
-    assert drydock.default(catalogue, {**answers, "today": "2026-05-01"}, "driver") == "580"
-    monkeypatch.setattr(drydock, "loaded_driver", lambda: "550.54.14")
-    assert drydock.default(catalogue, answers, "driver") == "550.54.14"
-    monkeypatch.setattr(drydock, "loaded_driver", lambda: "595.45.04")
-    assert drydock.default(catalogue, answers, "driver") == "580", "595 has no V100 any more"
+    monkeypatch.setattr(form, "loaded_driver", lambda: None)
+    assert form.default(catalogue, answers, "driver") == "580"
+    assert form.default(catalogue, {**answers, "today": "2026-05-01"}, "driver") == "580"
+    monkeypatch.setattr(form, "loaded_driver", lambda: "550.54.14")
+    assert form.default(catalogue, answers, "driver") == "550.54.14"
+    monkeypatch.setattr(form, "loaded_driver", lambda: "595.45.04")
+    assert form.default(catalogue, answers, "driver") == "580", "595 has no V100 any more"

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drydock.catalogue import Catalogue
+from drydock.form import with_defaults
+from drydock.questions import QUESTIONS
 from tests.support import projects
 
 GPU = {"accelerator": "gpu", "framework": "pytorch"}
@@ -47,6 +50,19 @@ CASES: list[tuple[str, object, object, str, dict]] = [
     ("image_mirror", "https://reg.acme.com", "reg.acme.com/proxy", "reg", ADVANCED),
 ]
 IDS = [f"{case[0]}-{str(case[1])[:12]!r}" for case in CASES]
+
+
+def test_the_code_knows_the_questions_of_the_form_in_their_order() -> None:
+    """What is answered before a question depends on the order (`jinja.answers_before`)."""
+    asked = [name for name in projects.form() if name in projects.questions()]
+    assert list(QUESTIONS) == asked
+
+
+def test_the_code_takes_for_granted_what_the_form_has_as_a_default(catalogue: Catalogue) -> None:
+    """An answer that is absent means the default, which the form alone spells for these two."""
+    complete = with_defaults(catalogue, {})
+    for name in ("accelerator", "platform"):
+        assert complete[name] == projects.form()[name]["default"]
 
 
 def test_each_question_has_a_case() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import indexes, projects
+from tests.support.host import Unavailable
 
 # The loopback index has one wheel of torch, for one Python.
 TORCH = {"advanced": True, "framework_version": "2.13.0", "python_version": "3.11"}
@@ -28,9 +29,9 @@ def torch_answers() -> Iterator[dict[str, object]]:
     """Answers for PyTorch, with a stand-in for its index, which only has builds for one Python."""
     try:
         wheel = indexes.find_wheel("torch-2.13.0")
-    except indexes.Unavailable as missing:
+    except Unavailable as missing:
         pytest.skip(str(missing))
-    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126")})
+    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126")}, port=28125)
     yield TORCH | {"pytorch_index": index.url}
     index.close()
 

@@ -289,7 +289,7 @@ def test_what_the_shared_layers_are_built_of_is_the_same_on_every_platform(
             folder = tmp_path / f"{platform}-{workload}"
             answers = {"platform": platform, "workload": workload}
             projects.generate(template, folder, project_name="demo", **answers)
-            head = (folder / "Dockerfile").read_text().partition("\nENV PATH=/opt/venv/bin")[0]
+            head = (folder / "Dockerfile").read_text().partition("\nENV PYTHONPATH=")[0]
             heads.add(re.sub(r"^#.*\n", "", head, flags=re.MULTILINE))
     assert len(heads) == 1
 

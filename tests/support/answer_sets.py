@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator
 
 from allpairspy import AllPairs
 
-from tests.support import projects
+from drydock.catalogue import Catalogue
+from drydock.questions import ADVANCED, GPU_QUESTIONS
+from drydock.request import read_request
+from drydock.solver import solve
 
 CHOICES: dict[str, list] = {
     "workload": ["train", "serve"],
@@ -30,15 +32,14 @@ CHOICES: dict[str, list] = {
 }
 """What is tried for each question. The order of the names is that of the form."""
 
-DRYDOCK = runpy.run_path(str(projects.ROOT / "extensions" / "drydock.py"))
-CATALOGUE = DRYDOCK["Catalogue"]()
+CATALOGUE = Catalogue()
 
 
 def asked(name: str, answers: dict) -> bool:
     """Would the form ask this question after these answers?"""
-    if name in DRYDOCK["GPU_QUESTIONS"] and answers["accelerator"] == "cpu":
+    if name in GPU_QUESTIONS and answers["accelerator"] == "cpu":
         return False
-    if name in DRYDOCK["ADVANCED"] and not answers.get("advanced"):
+    if name in ADVANCED and not answers.get("advanced"):
         return False
     return not (name == "pytorch_index" and answers["framework"] != "pytorch")
 
@@ -54,8 +55,7 @@ def _possible(values: list) -> bool:
     kept = {name: value for name, value in answers.items() if asked(name, answers)}
     if kept["accelerator"] == "gpu" and kept["framework"] == "scikit-learn":
         return False
-    request = DRYDOCK["read_request"](CATALOGUE, kept)
-    return DRYDOCK["solve"](CATALOGUE, request) is not None
+    return solve(CATALOGUE, read_request(CATALOGUE, kept)) is not None
 
 
 def pairwise() -> Iterator[tuple[str, dict]]:

@@ -1,4 +1,4 @@
-"""A package index on loopback: wheels of this machine in the layout of the PyTorch index."""
+"""Package indexes on loopback, open and private, and small packages to serve from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import zipfile
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tests.support.docker.engine import Unavailable
+from tests.support.host import Unavailable
 
 
 def find_links() -> list[Path]:
@@ -268,7 +268,7 @@ class PrivateIndex:
 
 
 def _certificate(folder: Path, ca: Path) -> tuple[Path, Path]:
-    """Make a CA and a certificate for 127.0.0.1: answers the files of that and of its key."""
+    """Make a CA and a certificate for 127.0.0.1: return the files of that and of its key."""
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     chain, key = folder / "server.pem", folder / "server.key"
     for words in (

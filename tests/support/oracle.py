@@ -1,6 +1,6 @@
 """A second solver, slow and plain, to compare the first one with.
 
-It reads the catalogue's files by itself and shares no code with `extensions/drydock.py`. For each
+It reads the catalogue's files by itself and shares no code with `extensions/drydock`. For each
 framework it writes down every combination of build, Python and image, best first, and asks each
 rule of each combination. Which combinations an answer allows is kept as a bit mask, so that tens
 of thousands of answer sets can be compared in a test.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from copier import run_copy, run_update
 
 from tests.support import projects
 
@@ -148,6 +150,49 @@ def test_an_update_keeps_the_edits_and_the_rest_equals_a_fresh_project(
     assert moved <= {"ruff", "demo"}, "and nothing that the template did not move"
 
 
+@pytest.fixture(scope="module")
+def three_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A template of which each version has its own catalogue and its own code, in a module of the
+    extension's package.
+    """
+    template = projects.snapshot(tmp_path_factory.mktemp("three") / "drydock")
+    data, code = Path("extensions/catalogue/uv.json"), Path("extensions/drydock/stack/reasons.py")
+    sentence = "No GPU and no driver is needed."
+    assert sentence in (projects.ROOT / code).read_text()
+    for number in (1, 2, 3):
+        text = (projects.ROOT / data).read_text()
+        (template / data).write_text(text.replace(pin("uv"), f"0.12.{number}"))
+        text = (projects.ROOT / code).read_text()
+        (template / code).write_text(text.replace(sentence, f"Said by the code of {number}."))
+        projects.commit_all(template, f"Version {number}")
+        projects.git("tag", f"v{number}.0.0", cwd=template)
+    return template
+
+
+def test_each_side_of_an_update_runs_its_own_code_on_its_own_catalogue(
+    three_versions: Path, tmp_path: Path
+) -> None:
+    """Several updates in one process, in which Python keeps every module that it has imported.
+
+    Copier asks the old version what it had rendered. Code or data of the new one in its answer
+    would make the difference look like an edit of the owner's, and give a conflict.
+    """
+    settings = {"defaults": True, "unsafe": True, "quiet": True, "skip_tasks": True}
+    for first, *later in ((1, 2, 3), (1, 3)):
+        project = tmp_path / f"from-{first}-to-{later[0]}"
+        run_copy(str(three_versions), project, vcs_ref=f"v{first}.0.0", **settings)
+        dockerfile = project / "Dockerfile"
+        dockerfile.write_text(dockerfile.read_text() + "# A line of mine.\n")
+        for number in later:
+            projects.commit_all(project, "Before the update")
+            run_update(project, vcs_ref=f"v{number}.0.0", overwrite=True, **settings)
+            text = dockerfile.read_text()
+            assert re.findall(r"Said by the code of (\d)", text) == [str(number)]
+            assert set(re.findall(r"uv:0\.12\.(\d)", text)) == {str(number)}
+            assert text.endswith("# A line of mine.\n")
+            assert "<<<<<<<" not in text
+
+
 def test_a_deleted_file_stays_deleted(versions: Path, tmp_path: Path) -> None:
     project = copy(versions, tmp_path / "demo", OLD, lock=False)
     module = next((project / "src").iterdir())
@@ -279,6 +324,8 @@ def test_every_release_updates_to_this_version(release: str, tmp_path: Path, net
     same = {name for name in same if not name.startswith(("src/", "tests/"))}
     assert {name: now[name] for name in mine} == mine
     assert {name: now.get(name) for name in same} == {name: expected[name] for name in same}
+    scripts = {name for name in now if name.startswith("scripts/")}
+    assert scripts <= expected.keys(), "a script stayed that this version does not have"
     projects.run("uv", "lock", "--check", cwd=project)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from tests.support import projects
-from tests.support.docker.engine import Build
+from tests.support.docker.client import Build
 
 # What the one wheel of torch that a machine without the PyTorch index can have is made for.
 _TORCH: dict[str, object] = {
