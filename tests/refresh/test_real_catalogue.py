@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from drydock.catalogue import Catalogue
 from scripts.refresh.command import CATALOGUE
 from scripts.refresh.nvidia import KINDS
 from scripts.refresh.registry import split
 from scripts.refresh.wheels import FRAMEWORKS, HOSTS
 from tests.refresh.servers import Registry, StandIn
 from tests.refresh.world import BRANDS, GEFORCE, World, demand, driver_branch, ended, wheel
-
-from drydock.catalogue import Catalogue
 
 
 def files_of(package: str, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -169,6 +168,6 @@ def test_the_shipped_catalogue_is_refreshed_whole_and_the_solver_reads_the_resul
     outcome = shipped.refresh(today=today)
     assert outcome.code == 1
     assert outcome.image("python:3.13-slim-trixie")["status"] == "gone"
-    solver = solver_of(shipped.folder)
+    solver = Catalogue(shipped.folder)
     assert len(solver.images) == len(images) - 1
     assert solver.python_image("3.13").image == "python:3.13-slim-bookworm"
