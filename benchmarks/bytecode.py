@@ -1,6 +1,6 @@
 """What bytecode in the image costs and brings: the generated Dockerfile with less and less of it.
 
-    uv run benchmarks/bytecode.py --workload small
+    uv run python -m benchmarks.bytecode --workload small
 
 The same project, base, lock and machine in one run; three builds that take turns. Writes
 results/bytecode/<workload>.json, from which report.py makes the table. Needs what run.py needs.
@@ -16,12 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from contenders import CONTENDERS
-from run import HERE, PREFIX, Bench, docker_engine, fit, load, machine, say
-from subject import WORKLOADS, Subject
+from benchmarks.contenders import CONTENDERS
+from benchmarks.run import HERE, PREFIX, Bench, docker_engine, fit, load, machine, say
+from benchmarks.subject import WORKLOADS, Subject
 
 ROUNDS = 5
-RUN = " && /opt/venv/bin/python /mnt/bytecode.py"
+RUN = " && python /mnt/bytecode.py"
 FOLDERS = 'folders = [sysconfig.get_path("stdlib"), sys.prefix]'
 VARIANTS = {
     "none": "none",
@@ -34,11 +34,10 @@ def vary(context: Path, variant: str) -> None:
     """Take bytecode out of a generated project. Raises SystemExit where there is no such line."""
     dockerfile, script = context / "Dockerfile", context / "scripts" / "bytecode.py"
     lines, folders = dockerfile.read_text(), script.read_text()
-    joined = lines.replace(" \\\n    && /opt/venv/bin/python", " && /opt/venv/bin/python")
-    if joined.count(RUN) < 3 or FOLDERS not in folders:
+    if lines.count(RUN) < 3 or FOLDERS not in folders:
         raise SystemExit("the generated project compiles in another way by now: fix bytecode.py")
     if variant == "none":
-        dockerfile.write_text(joined.replace(RUN, ""))
+        dockerfile.write_text(lines.replace(RUN, ""))
     elif variant == "packages":
         script.write_text(folders.replace(FOLDERS, "folders = [sys.prefix]"))
 
@@ -75,7 +74,7 @@ def main() -> int:
     workload = WORKLOADS[given.workload]
     rounds = given.repeat or workload.rounds
     output = HERE / "results" / "bytecode" / f"{workload.name}.json"
-    command = f"uv run benchmarks/bytecode.py --workload {workload.name}"
+    command = f"uv run python -m benchmarks.bytecode --workload {workload.name}"
     with contextlib.ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         docker, own = stack.enter_context(docker_engine())

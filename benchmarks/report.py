@@ -1,7 +1,7 @@
 """Tables and plots of what run.py measured: everything in them comes from results/*.json.
 
-    uv run benchmarks/report.py            write them
-    uv run benchmarks/report.py --check    only see whether they are what the JSON says
+    uv run python -m benchmarks.report            write them
+    uv run python -m benchmarks.report --check    only see whether they are what the JSON says
 
 Writes the parts of README.md between `<!-- results WORKLOAD -->` and `<!-- end -->`, and
 results/WORKLOAD.svg.
@@ -18,7 +18,7 @@ from html import escape
 from pathlib import Path
 from statistics import median
 
-from contenders import CONTENDERS
+from benchmarks.contenders import CONTENDERS
 
 HERE = Path(__file__).resolve().parent
 ROWS = {
@@ -352,7 +352,7 @@ def main() -> int:
     ]
     for path in stale:
         if check:
-            print(f"{path.name} is not what the results say: run benchmarks/report.py")
+            print(f"{path.name} is not what the results say: run python -m benchmarks.report")
         else:
             path.write_text(files()[path])
     return 1 if check and stale else 0

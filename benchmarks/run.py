@@ -1,6 +1,6 @@
 """Build the same project in every way, edit it, build again, start it; write down the figures.
 
-    uv run benchmarks/run.py --workload small
+    uv run python -m benchmarks.run --workload small
 
 Needs what the Docker tests need: a running Docker with BuildKit, or root and Debian's docker.io and
 mmdebstrap; and a package index. Without a registry the base images are stand-ins (README.md).
@@ -28,17 +28,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from contenders import CONTENDERS, Contender
-from subject import (
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.subject import (
     NAME,
     POETRY,
     WORKLOADS,
     Subject,
     Workload,
-    engines,
-    images,
-    standins,
 )
+from tests.support.docker import daemon, images, standins
+from tests.support.docker.cache import cache_folder
+from tests.support.docker.client import Container, DockerError, Engine
 
 HERE = Path(__file__).resolve().parent
 PREFIX = "bench"
@@ -53,31 +53,27 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-class OwnDaemon(engines.Daemon):
+class OwnDaemon(daemon.Daemon):
     """A daemon beside the one of the tests, whose layers and caches stay out of each other's way.
 
     What was downloaded survives from run to run, as it does on a laptop.
     """
 
     def __init__(self) -> None:
-        """Choose folders and a socket of its own."""
-        super().__init__()
-        self.data = engines.cache_folder().with_name("drydock-benchmarks") / "docker"
+        """Choose a folder of its own."""
+        super().__init__(cache_folder().with_name("drydock-benchmarks") / "docker")
         self.data.mkdir(parents=True, exist_ok=True)
-        self.run = Path(tempfile.gettempdir(), f"drydock-benchmarks-{os.getuid()}")
-        self.host = f"unix://{self.run}/docker.sock"
-        self.log = self.run / "dockerd.log"
 
     def _start(self, client: str, network: list[str]) -> bool:
         # No bridge: two daemons would share it, and nothing here needs one.
         return super()._start(client, ["--bridge=none", "--iptables=false"])
 
-    def tidy(self, engine: engines.Engine, limit: int = 0) -> None:
+    def tidy(self, engine: Engine, limit: int = 0) -> None:
         """Remove layers, keep what was downloaded."""
         prune(engine)
 
 
-def prune(docker: engines.Engine) -> None:
+def prune(docker: Engine) -> None:
     """Remove every build layer and nameless image of a daemon that is ours alone."""
     docker("image", "prune", "--force", check=False, timeout=600)
     for kind in ("regular", "source.local"):
@@ -88,14 +84,14 @@ def prune(docker: engines.Engine) -> None:
         )
 
 
-def cached(docker: engines.Engine) -> set[str]:
+def cached(docker: Engine) -> set[str]:
     """The ids of what is in BuildKit's layer cache."""
     words = ["system", "df", "--verbose", "--format", "{{json .BuildCache}}"]
     rows = json.loads(docker(*words, timeout=600).stdout)
     return {row["ID"].rstrip("*") for row in rows if row["CacheType"] == "regular"}
 
 
-def forget_since(docker: engines.Engine, kept: set[str]) -> None:
+def forget_since(docker: Engine, kept: set[str]) -> None:
     """Remove what came into the layer cache since: gigabytes after each edit of a large image."""
     while new := cached(docker) - kept:
         for identity in new:
@@ -112,7 +108,7 @@ class Bases:
     the download caches or anybody's images.
     """
 
-    def __init__(self, docker: engines.Engine, project: Path) -> None:
+    def __init__(self, docker: Engine, project: Path) -> None:
         """Make sure that the images which the project's Dockerfile names exist here."""
         self.docker = docker
         standin = standins.Standins(docker)
@@ -155,7 +151,7 @@ class Bases:
         }
 
 
-def sizes(docker: engines.Engine, tag: str) -> list[tuple[str, int]]:
+def sizes(docker: Engine, tag: str) -> list[tuple[str, int]]:
     """Digest and bytes (of the files in it) of each layer of an image, lowest first.
 
     `docker history` has the sizes and rows without a layer, `docker inspect` the digests: matched
@@ -179,7 +175,7 @@ class Bench:
 
     def __init__(
         self,
-        docker: engines.Engine,
+        docker: Engine,
         subject: Subject,
         workload: Workload,
         own: bool,
@@ -324,7 +320,7 @@ class Bench:
             process.wait()
             reader.join()
         if took is None and check:
-            raise engines.DockerError(f"{tag} does not start:\n{''.join(errors)[-3000:]}")
+            raise DockerError(f"{tag} does not start:\n{''.join(errors)[-3000:]}")
         return took
 
     def time_health(self, tag: str) -> tuple[float, float]:
@@ -348,16 +344,16 @@ class Bench:
             container.remove()
         return times[0], times[1]
 
-    def _until(self, url: str, container: engines.Container, begin: float) -> float:
+    def _until(self, url: str, container: Container, begin: float) -> float:
         for number in range(30_000):
             # 503 is an HTTPError, and that an OSError: not yet.
             with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
                 if answer.status == 200:
                     return round(time.perf_counter() - begin, 3)
             if number % 100 == 99 and not container.state["Running"]:
-                raise engines.DockerError(f"the server ended:\n{container.logs()[-3000:]}")
+                raise DockerError(f"the server ended:\n{container.logs()[-3000:]}")
             time.sleep(0.01)
-        raise engines.DockerError(f"{url} never answered:\n{container.logs()[-3000:]}")
+        raise DockerError(f"{url} never answered:\n{container.logs()[-3000:]}")
 
     # -- the run --------------------------------------------------------------------------------
 
@@ -403,7 +399,7 @@ class Bench:
                     self.measure(contender, arguments, per_round)
                     if self.scenarios == SCENARIOS:
                         self.start(contender, per_round)
-                except (engines.DockerError, subprocess.TimeoutExpired) as error:
+                except (DockerError, subprocess.TimeoutExpired) as error:
                     # One way that fails says so in the results and does not cost the others.
                     self.results[contender.name]["error"] = str(error)[-500:]
                     say(f"{contender.name} failed: {error}")
@@ -420,7 +416,7 @@ def fit(project: Path) -> None:
         raise SystemExit(f"{' '.join(words)}:\n{done.stderr[-3000:]}")
 
 
-def machine(docker: engines.Engine) -> dict:
+def machine(docker: Engine) -> dict:
     """What the figures were measured on."""
     server = json.loads(docker("version", "--format", "{{json .Server}}").stdout)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -450,11 +446,10 @@ def load() -> str:
 
 
 @contextlib.contextmanager
-def docker_engine() -> Iterator[tuple[engines.Engine, bool]]:
+def docker_engine() -> Iterator[tuple[Engine, bool]]:
     """An Engine, and whether its daemon is this program's own."""
-    engines.Daemon = OwnDaemon
-    with engines.engine() as docker:
-        yield docker, "drydock-benchmarks" in docker.environment.get("DOCKER_HOST", "")
+    with daemon.connect(OwnDaemon) as docker:
+        yield docker, docker.environment.get("DOCKER_HOST") == OwnDaemon().host
 
 
 def main() -> int:
@@ -494,7 +489,7 @@ def main() -> int:
         document = {
             "workload": name,
             "title": workload.title,
-            "command": f"uv run benchmarks/run.py {' '.join(words)}",
+            "command": f"uv run python -m benchmarks.run {' '.join(words)}",
             "date": datetime.date.today().isoformat(),
             "rounds": rounds,
             "machine": machine(docker),

@@ -11,21 +11,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "docker")]
-
-import engine as engines  # noqa: E402, F401 the helpers of the tests; run.py takes them from here
-import images  # noqa: E402, F401
-import indexes  # noqa: E402
-import projects  # noqa: E402
-import standins  # noqa: E402, F401
+from tests.support import indexes, projects
 
 POETRY = "2.5.1"
 NAME = "digits"

@@ -1,32 +1,27 @@
 """Write docs/compatibility.md from the catalogue: run it after a change of the catalogue.
 
-    python scripts/compatibility.py          writes the page
-    python scripts/compatibility.py --check  says whether the page is fresh, and writes nothing
+    uv run scripts/compatibility.py          writes the page
+    uv run scripts/compatibility.py --check  says whether the page is fresh, and writes nothing
 
 Everything on the page is solved or read; nothing on it is typed.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from drydock.catalogue import Catalogue
+from drydock.request import Request
+from drydock.rows import Framework
+from drydock.rules import RULES
+from drydock.solver import solve
+from drydock.versions import version
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
-
-
-def load_extension() -> ModuleType:
-    """Load `extensions/drydock.py` by its path, as Copier does."""
-    spec = importlib.util.spec_from_file_location("drydock", ROOT / "extensions" / "drydock.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
@@ -38,7 +33,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     yield ""
 
 
-def gpu_groups(catalogue: Any) -> dict[tuple[str, bool, str], list[str]]:
+def gpu_groups(catalogue: Catalogue) -> dict[tuple[str, bool, str], list[str]]:
     """Group the GPUs that every rule treats alike: capability, GeForce or not, machine."""
     groups: dict[tuple[str, bool, str], list[str]] = {}
     ordered = sorted(
@@ -51,17 +46,17 @@ def gpu_groups(catalogue: Any) -> dict[tuple[str, bool, str], list[str]]:
     return groups
 
 
-def drivers(drydock: ModuleType, catalogue: Any) -> list[str]:
+def drivers(catalogue: Catalogue) -> list[str]:
     """List the drivers to show: the floors, those that brought new GPUs, the live branches."""
-    told = set(catalogue.floors.values())
-    told |= {gpu.driver_from.split(".")[0] for gpu in catalogue.gpus.values() if gpu.driver_from}
-    told |= {str(row["branch"]) for row in catalogue.branches if row["kind"] not in (None, "ended")}
-    return sorted(told, key=drydock.version)
+    shown = set(catalogue.floors.values())
+    shown |= {gpu.driver_from.split(".")[0] for gpu in catalogue.gpus.values() if gpu.driver_from}
+    shown |= {str(row.branch) for row in catalogue.branches if row.kind not in (None, "ended")}
+    return sorted(shown, key=version)
 
 
-def cell(drydock: ModuleType, catalogue: Any, framework: str, gpu: str, driver: str) -> str:
+def cell(catalogue: Catalogue, framework: str, gpu: str, driver: str) -> str:
     """Say what one GPU with one driver gets: version and build, and the image."""
-    request = drydock.Request(
+    request = Request(
         today=catalogue.as_of,
         accelerator="gpu",
         framework=framework,
@@ -69,28 +64,28 @@ def cell(drydock: ModuleType, catalogue: Any, framework: str, gpu: str, driver: 
         driver=driver,
         python_version=catalogue.common_python,
     )
-    solution = drydock.solve(catalogue, request)
+    solution = solve(catalogue, request)
     if solution is None:
         return "–"
     image = "slim" if solution.image.kind == "slim" else solution.image.image.split(":")[1]
     return f"{solution.wheel.version} {solution.wheel.build}<br>{image}"
 
 
-def by_gpu_and_driver(drydock: ModuleType, catalogue: Any, framework: Any) -> Iterator[str]:
+def by_gpu_and_driver(catalogue: Catalogue, framework: Framework) -> Iterator[str]:
     """Yield the table of GPUs and drivers for one framework."""
-    columns = drivers(drydock, catalogue)
+    columns = drivers(catalogue)
     rows = []
     for (compute, geforce, host), names in gpu_groups(catalogue).items():
         label = f"{', '.join(names)} ({compute}{', ARM' if host == 'arm64' else ''})"
         first = names[0]
-        cells = [cell(drydock, catalogue, framework.name, first, driver) for driver in columns]
+        cells = [cell(catalogue, framework.name, first, driver) for driver in columns]
         rows.append([f"**GeForce** {label}" if geforce else label, *cells])
-    cells = [cell(drydock, catalogue, framework.name, "any", driver) for driver in columns]
+    cells = [cell(catalogue, framework.name, "any", driver) for driver in columns]
     rows.append(["any (not known yet)", *cells])
     yield from table(["GPU", *columns], rows)
 
 
-def releases(catalogue: Any, framework: Any) -> Iterator[str]:
+def releases(catalogue: Catalogue, framework: Framework) -> Iterator[str]:
     """Yield the table of a framework's releases, builds and Pythons."""
     rows: dict[str, list[str]] = {}
     pythons: dict[str, str] = {}
@@ -109,41 +104,39 @@ def releases(catalogue: Any, framework: Any) -> Iterator[str]:
     )
 
 
-def images(catalogue: Any, minimum: Any) -> Iterator[str]:
+def images(catalogue: Catalogue) -> Iterator[str]:
     """Yield the table of the nvidia/cuda images that may be chosen, with their driver rule."""
     rows = [
         [
             f"`{image.image.split(':')[1]}`",
-            f"{minimum(image.min_cuda)} or newer",
+            f"{catalogue.driver_of_cuda(image.min_cuda)} or newer",
             ", ".join(str(branch) for branch in image.driver_branches) or "none",
             "yes" if image.geforce else "no",
         ]
         for image in catalogue.images
         if image.kind == "nvidia"
         and image.status == "current"
-        and catalogue.systems[image.os]["end_of_life"] > catalogue.as_of
+        and catalogue.systems[image.os].end_of_life > catalogue.as_of
     ]
     yield from table(["nvidia/cuda", "Driver", "Or a driver of branch", "GeForce too"], rows)
 
 
-def ends(catalogue: Any) -> Iterator[str]:
+def ends(catalogue: Catalogue) -> Iterator[str]:
     """Yield the table of the ends of life that the solver looks at."""
     rows = [
         [f"Python {python}", end or "not known"] for python, end in catalogue.python_end.items()
     ]
-    rows += [[name.title(), row["end_of_life"]] for name, row in catalogue.systems.items()]
+    rows += [[name.title(), row.end_of_life] for name, row in catalogue.systems.items()]
     rows += [
-        [f"NVIDIA driver {row['branch']}", row["end_of_life"] or "ended"]
+        [f"NVIDIA driver {row.branch}", row.end_of_life or "ended"]
         for row in catalogue.branches
-        if row["kind"]
+        if row.kind
     ]
     yield from table(["What", "End of life"], rows)
 
 
-def page(drydock: ModuleType) -> str:
+def page(catalogue: Catalogue) -> str:
     """Return the whole page."""
-    catalogue = drydock.Catalogue()
-    offered = [framework for framework in catalogue.frameworks.values() if framework.offered]
     lines = [
         "# Compatibility",
         "",
@@ -152,7 +145,7 @@ def page(drydock: ModuleType) -> str:
         "stands beside it in [`extensions/catalogue/`](../extensions/catalogue).",
         "",
     ]
-    for framework in offered:
+    for framework in catalogue.frameworks.values():
         lines += [f"## {framework.title}", ""]
         if any(wheel.cuda for wheel in catalogue.wheels[framework.name]):
             lines += [
@@ -160,7 +153,7 @@ def page(drydock: ModuleType) -> str:
                 "image. `slim` is a python image, taken where the driver runs the wheels and may",
                 "start no nvidia/cuda image. – is refused, with the nearest answers that work.",
                 "",
-                *by_gpu_and_driver(drydock, catalogue, framework),
+                *by_gpu_and_driver(catalogue, framework),
             ]
         lines += [*releases(catalogue, framework)]
     lines += [
@@ -172,7 +165,7 @@ def page(drydock: ModuleType) -> str:
         + ", ".join(f"{driver} for CUDA {major}" for major, driver in catalogue.floors.items())
         + ".",
         "",
-        *images(catalogue, catalogue.driver_of_cuda),
+        *images(catalogue),
         "## Ends of life",
         "",
         "A Python or a system past its end is never chosen. A driver is the host's own affair: the",
@@ -181,7 +174,7 @@ def page(drydock: ModuleType) -> str:
         *ends(catalogue),
         "## The rules",
         "",
-        *(f"- {each.rule}" for each in drydock.CONSTRAINTS if not each.silent),
+        *(f"- {each.sentence}" for each in RULES if not each.silent),
         "",
     ]
     return "\n".join(lines)
@@ -189,13 +182,13 @@ def page(drydock: ModuleType) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page, or check it; 1 if it is stale."""
-    fresh = page(load_extension())
+    fresh = page(Catalogue())
     if "--check" not in arguments:
         PAGE.write_text(fresh, "utf-8", newline="\n")
         return 0
     if PAGE.is_file() and PAGE.read_text("utf-8") == fresh:
         return 0
-    print(f"{PAGE.relative_to(ROOT)} is stale; run: python scripts/compatibility.py")
+    print(f"{PAGE.relative_to(ROOT)} is stale; run: uv run scripts/compatibility.py")
     return 1
 
 

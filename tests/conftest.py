@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import projects  # noqa: E402 the helpers lie beside this file
+from drydock import solver
+from drydock.catalogue import FOLDER, Catalogue
+from drydock.request import Request
+from drydock.solver import Solution
+from tests.support import projects
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +56,61 @@ def only_the_defaults_of_the_template(
     monkeypatch.setenv("COPIER_SETTINGS_PATH", str(settings))
 
 
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    """The catalogue that is shipped."""
+    return Catalogue()
+
+
+@pytest.fixture(scope="session")
+def rows() -> dict[str, Any]:
+    """The JSON files of the catalogue, by name, as they lie there."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
+
+
+@pytest.fixture(scope="session")
+def request_of(catalogue: Catalogue) -> Callable[..., Request]:
+    """Build a request; a GPU, PyTorch and the catalogue's own day unless said otherwise."""
+
+    def build(**answers: Any) -> Request:
+        defaults = {"accelerator": "gpu", "framework": "pytorch", "today": catalogue.as_of}
+        return Request(**{**defaults, **answers})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def solve(
+    catalogue: Catalogue, request_of: Callable[..., Request]
+) -> Callable[..., Solution | None]:
+    """Solve a request built from answers; None where there is no solution."""
+
+    def solve_answers(**answers: Any) -> Solution | None:
+        return solver.solve(catalogue, request_of(**answers))
+
+    return solve_answers
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that uses the network is marked so."""
     for item in items:
         if "network" in getattr(item, "fixturenames", ()):
             item.add_marker("network")
+
+
+class OneProcessForDocker(LoadFileScheduling):
+    """The tests of a file run in one process, so that its fixtures are made once; those of
+    docker/ all in the same one, since they share images and measure what a build finds cached.
+
+    Groups (`--dist loadgroup`) would say the same, but pytest-xdist 3.8 forgets them with
+    pytest 9.2: https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = "tests/docker/"
+        return folder if nodeid.startswith(folder) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForDocker:
+    """How pytest-xdist shares out the tests, where it is asked to (`pytest -n 2`)."""
+    return OneProcessForDocker(config, log)

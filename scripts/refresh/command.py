@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from refresh.dates import EndOfLife, refresh_dates, set_day
-from refresh.images import SOURCE as REGISTRY_SOURCE
-from refresh.images import refresh_images, refresh_uv
-from refresh.reading import Patience, Source
-from refresh.registry import PUBLIC, Registries
-from refresh.rows import Catalogue, Report
-from refresh.wheels import FRAMEWORKS, Index, refresh_wheels, settled_on
+from scripts.refresh.dates import EndOfLife, refresh_dates, set_day
+from scripts.refresh.images import SOURCE as REGISTRY_SOURCE
+from scripts.refresh.images import refresh_images, refresh_uv
+from scripts.refresh.libraries import refresh_libraries
+from scripts.refresh.nvidia import DRIVERS, TOOLKITS, Nvidia, refresh_nvidia
+from scripts.refresh.reading import Patience, Source
+from scripts.refresh.registry import PUBLIC, Registries
+from scripts.refresh.rows import Catalogue, Report, one_line
+from scripts.refresh.wheels import FRAMEWORKS, Index, refresh_wheels, settled_on
 
 CATALOGUE = Path(__file__).parents[2] / "extensions" / "catalogue"
 INDEX = "https://pypi.org/simple/"
 END_OF_LIFE = "https://endoflife.date/api/v1"
 REGISTRY_ROW = {
     "name": REGISTRY_SOURCE,
-    "what": "Tag, digest and variables of the image, read from its registry by scripts/refresh.py",
+    "what": "Tag, digest and variables of the image, read from its registry by scripts/refresh",
     "address": "https://registry-1.docker.io/v2/",
 }
 
@@ -54,7 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def summary(changes: list[str], report: Report, dry_run: bool) -> str:
-    """Return what happened, in Markdown that reads well on a terminal too."""
+    """Return what happened, in Markdown that reads well on a terminal too.
+
+    Each line is code: in it, nothing that a source says becomes a heading, a link or a mention.
+    (GitHub looks for mentions after it has read the Markdown, so that no backslash stops them.)
+    """
     changed = "Would change" if dry_run else "Changed"
     parts = []
     for title, lines in (
@@ -63,7 +68,10 @@ def summary(changes: list[str], report: Report, dry_run: bool) -> str:
         (changed, changes),
     ):
         if lines:
-            parts.append("\n".join([f"## {title} ({len(lines)})", "", *(f"- {x}" for x in lines)]))
+            items = [one_line(line, 1000).replace("`", "'") for line in lines]
+            parts.append(
+                "\n".join([f"## {title} ({len(lines)})", "", *(f"- `{x}`" for x in items)])
+            )
     return "\n\n".join(parts) or "Nothing changed."
 
 
@@ -82,13 +90,21 @@ def _read_all(catalogue: Catalogue, options: argparse.Namespace, report: Report)
             mirrors[folder] = Index(f"{home.rstrip('/')}/{folder}/", host)
     source = Source(f"The dates of {options.end_of_life}", "--end-of-life URL", patience)
     dates = EndOfLife(options.end_of_life, source)
+    nvidia = Nvidia(
+        options.drivers,
+        Source(f"The driver releases of {options.drivers}", "--drivers URL", patience),
+        options.toolkits,
+        Source(f"The CUDA releases of {options.toolkits}", "--toolkits URL", patience),
+    )
     try:
         refresh_dates(catalogue, dates, report)
         refresh_wheels(catalogue, index, mirrors, report)
+        refresh_libraries(catalogue, index, report)
         refresh_uv(catalogue, registries, index, report)
         refresh_images(catalogue, registries, report)
+        refresh_nvidia(catalogue, nvidia, report)
     finally:
-        for each in (registries, index, dates, *mirrors.values()):
+        for each in (registries, index, dates, nvidia, *mirrors.values()):
             each.close()
 
 
@@ -104,7 +120,7 @@ def _name_sources(catalogue: Catalogue) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="refresh.py",
+        prog="python -m scripts.refresh",
         description="Read the sources of the catalogue again, write what changed, and say so.",
         epilog="Exit code: 0, or 1 if something that is offered is gone or a source could not be "
         "read. docs/refresh.md says more.",
@@ -142,6 +158,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     where.add_argument(
         "--end-of-life", default=END_OF_LIFE, type=_url, metavar="URL", help="%(default)s"
     )
+    where.add_argument("--drivers", default=DRIVERS, type=_url, metavar="URL", help="%(default)s")
+    where.add_argument("--toolkits", default=TOOLKITS, type=_url, metavar="URL", help="%(default)s")
     how = parser.add_argument_group("how long to wait")
     usual = Patience()
     how.add_argument("--attempts", type=int, default=usual.attempts, metavar="N")
@@ -174,7 +192,3 @@ def _registry(text: str) -> tuple[str, str]:
     if urlsplit(_url(address)).path.strip("/"):
         raise argparse.ArgumentTypeError(f"{address} has a path: write the registry's host alone")
     return name, address.rstrip("/")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,14 +7,17 @@ a run that finds nothing new changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import requests
 
-from refresh.reading import Source, UnreadableError, session
-from refresh.rows import Catalogue, Report, insert, newest_first
+from scripts.refresh.reading import Source, session
+from scripts.refresh.rows import Catalogue, Report, insert, newest_first
+
+PYTHON = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
 
 
 class EndOfLife:
@@ -55,6 +58,8 @@ class EndOfLife:
             for field in ("releaseDate", "eolFrom"):
                 if release[field] is not None:
                     date.fromisoformat(release[field])
+            if not isinstance(release["name"], str):
+                raise ValueError(f"a release is named {release['name']!r}")
             releases[release["name"]] = release
         if not releases:
             raise ValueError("no releases in the answer")
@@ -63,30 +68,45 @@ class EndOfLife:
 
 def refresh_dates(catalogue: Catalogue, api: EndOfLife, report: Report) -> None:
     """Read the dates of the Pythons and of the systems; a Python that came out gets a row."""
-    versions = catalogue.rows("python", "versions")
-    wanted = [("python", row["version"], row) for row in versions]
+    products: dict[str, dict[str, dict[str, Any]]] = {}
+    with catalogue.step("The dates of end of life", report):
+        _dates(catalogue, api, products, report)
+    with catalogue.step("The new Pythons", report):
+        _new_pythons(catalogue, products.get("python", {}), report)
+
+
+def _dates(
+    catalogue: Catalogue,
+    api: EndOfLife,
+    products: dict[str, dict[str, dict[str, Any]]],
+    report: Report,
+) -> None:
+    wanted = [("python", row["version"], row) for row in catalogue.rows("python", "versions")]
     for row in catalogue.rows("systems", "systems"):
         product, _, release = row["name"].partition(" ")
         wanted.append((product, release, row))
-    products: dict[str, dict[str, dict[str, Any]]] = {}
-    try:
-        for product, name, row in wanted:
-            if product not in products:
-                products[product] = api.releases(product)
-            if name not in products[product]:
-                report.leave(f"endoflife.date does not know {product} {name}: look its date up.")
-                continue
-            end = products[product][name]["eolFrom"]
-            # No date yet is no reason to forget one that a row has.
-            if end is not None:
-                source = "endoflife" if product == "python" else None
-                catalogue.update(row, source, end_of_life=end)
-    except UnreadableError as error:
-        report.fail(str(error))
+    for product, name, row in wanted:
+        if product not in products:
+            products[product] = api.releases(product)
+        if name not in products[product]:
+            report.leave(f"endoflife.date does not know {product} {name}: look its date up.")
+            continue
+        end = products[product][name]["eolFrom"]
+        # No date yet is no reason to forget one that a row has.
+        if end is not None:
+            source = "endoflife" if product == "python" else None
+            catalogue.update(row, source, end_of_life=end)
+
+
+def _new_pythons(catalogue: Catalogue, releases: dict[str, dict[str, Any]], report: Report) -> None:
+    versions = catalogue.rows("python", "versions")
     newest = newest_first(versions[0]["version"])
-    for name, release in products.get("python", {}).items():
-        out = release["releaseDate"] is not None and release["releaseDate"] <= catalogue.today
-        if out and newest_first(name) < newest:
+    for name, release in releases.items():
+        if release["releaseDate"] is None or release["releaseDate"] > catalogue.today:
+            continue
+        if not PYTHON.fullmatch(name):
+            report.leave(f"endoflife.date lists a Python {name!r}: if it is one, write its row.")
+        elif newest_first(name) < newest:
             row = {"version": name, "end_of_life": release["eolFrom"]}
             row |= {"source": "endoflife", "read": catalogue.today}
             insert(versions, row, lambda row: newest_first(row["version"]))

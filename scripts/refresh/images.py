@@ -12,25 +12,32 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from refresh.reading import UnreadableError
-from refresh.registry import Registries, Repository
-from refresh.rows import Catalogue, Report, Row, insert, newest_first
-from refresh.wheels import Index
+from packaging.version import Version
+
+from scripts.refresh.registry import Registries, Repository
+from scripts.refresh.rows import Catalogue, Report, Row, insert, newest_first
+from scripts.refresh.wheels import Index
 
 SOURCE = "registry"
-CUDA_TAG = re.compile(r"(\d+\.\d+)\.\d+-(?:(cudnn)\d*-)?(base|runtime|devel)-ubuntu(\d\d\.\d\d)")
-PYTHON_TAG = re.compile(r"(\d+\.\d+)-slim-([a-z]+)")
+CUDA_TAG = re.compile(
+    r"([0-9]{1,2}\.[0-9]{1,2})\.[0-9]{1,2}-(?:(cudnn)[0-9]*-)?(base|runtime|devel)"
+    r"-ubuntu([0-9]{2}\.[0-9]{2})"
+)
+PYTHON_TAG = re.compile(r"([0-9]{1,2}\.[0-9]{1,3})-slim-([a-z]+)")
+CUDNN = re.compile(r"([0-9]{1,2})\.[0-9].*")
 FLAVOURS = ("base", "runtime", "cudnn-runtime", "devel", "cudnn-devel")
 GEFORCE = {"geforce", "geforcertx", "titan", "titanrtx"}
 
 
 def refresh_images(catalogue: Catalogue, registries: Registries, report: Report) -> None:
     """Read the tags of python, nvidia/cuda and the CI images, each as far as it can be read."""
-    for step in (_python, _cuda, _ci):
-        try:
+    for what, step in (
+        ("The images of Python", _python),
+        ("The images of CUDA", _cuda),
+        ("The images of generated CI", _ci),
+    ):
+        with catalogue.step(what, report):
             step(catalogue, registries, report)
-        except UnreadableError as error:
-            report.fail(str(error))
 
 
 def refresh_uv(catalogue: Catalogue, registries: Registries, index: Index, report: Report) -> None:
@@ -40,38 +47,39 @@ def refresh_uv(catalogue: Catalogue, registries: Registries, index: Index, repor
     the index cannot be read.
     """
     row = catalogue.rows("uv", "uv")[0]
-    try:
-        newest = index.newest("uv")
-    except UnreadableError as error:
-        report.fail(str(error))
-        newest = None
-    try:
-        repository, tag = registries.of(row["image"])
-        name = row["image"].removesuffix(tag)
-        if newest and newest_first(newest) < newest_first(row["version"]):
-            digest = repository.digest(newest)
-            bound = build_bound(newest)
-            if digest is None:
-                report.leave(f"uv {newest} is out, but has no image {name}{newest} yet.")
-            elif row["build"] != build_bound(row["version"]):
-                report.leave(f"uv {newest} is out: set it in uv.json, with a build bound of yours.")
-            else:
-                image = f"{name}{newest}"
-                catalogue.update(row, image=image, version=newest, build=bound, digest=digest)
-                return
-        digest = repository.digest(tag)
+    newest = None
+    with catalogue.step("The version of uv", report):
+        newest = index.newest("uv", row["version"], report)
+    with catalogue.step("The image of uv", report):
+        _uv(catalogue, registries, newest, report)
+
+
+def _uv(catalogue: Catalogue, registries: Registries, newest: str | None, report: Report) -> None:
+    row = catalogue.rows("uv", "uv")[0]
+    repository, tag = registries.of(row["image"])
+    name = row["image"].removesuffix(tag)
+    if newest:
+        digest = repository.digest(newest)
+        bound = build_bound(newest)
         if digest is None:
-            report.fail(_gone(row["image"], "name another version in uv.json"))
+            report.leave(f"uv {newest} is out, but has no image {name}{newest} yet.")
+        elif row["build"] != build_bound(row["version"]):
+            report.leave(f"uv {newest} is out: set it in uv.json, with a build bound of yours.")
         else:
-            catalogue.update(row, digest=digest)
-    except UnreadableError as error:
-        report.fail(str(error))
+            image = f"{name}{newest}"
+            catalogue.update(row, image=image, version=newest, build=bound, digest=digest)
+            return
+    digest = repository.digest(tag)
+    if digest is None:
+        report.fail(_gone(row["image"], "name another version in uv.json"))
+    else:
+        catalogue.update(row, digest=digest)
 
 
 def build_bound(version: str) -> str:
     """Return the requirement of uv's build backend that uv itself writes for a version."""
-    major, minor = version.split(".")[:2]
-    return f"uv_build>={major}.{minor},<{major}.{int(minor) + 1}"
+    number = Version(version)
+    return f"uv_build>={number.major}.{number.minor},<{number.major}.{number.minor + 1}"
 
 
 def _ci(catalogue: Catalogue, registries: Registries, report: Report) -> None:
@@ -91,14 +99,14 @@ def _python(catalogue: Catalogue, registries: Registries, report: Report) -> Non
 
     systems = {_tag(row).rpartition("-")[2]: row["os"] for row in rows}
     known = {row["version"] for row in catalogue.rows("python", "versions")}
-    newest = max((row["python"] for row in rows), key=_numbers)
+    newest = max((row["python"] for row in rows), key=Version)
     for tag in sorted(repository.tags - {_tag(row) for row in rows}):
         match = PYTHON_TAG.fullmatch(tag)
         if not match or match[1] not in known:
             continue
         image = f"python:{tag}"
         if match[2] not in systems:
-            if _numbers(match[1]) >= _numbers(newest):
+            if Version(match[1]) >= Version(newest):
                 report.leave(
                     f"{image} is on a system that no row has: add a row of it to systems.json "
                     "(with its glibc) and of the image to python.json."
@@ -156,7 +164,7 @@ def _status_of(rows: Iterable[Row]) -> Callable[[Row], str]:
     ended = set()
     for row in rows:
         if row["status"] != "gone":
-            newest[row["cuda"]] = max(newest.get(row["cuda"], "0"), row["release"], key=_numbers)
+            newest[row["cuda"]] = max(newest.get(row["cuda"], "0"), row["release"], key=Version)
         if row["status"] == "ended":
             ended.add(row["cuda"])
 
@@ -174,7 +182,7 @@ def _new_cuda(catalogue: Catalogue, repository: Repository, report: Report) -> N
     rules = catalogue.rows("nvidia-cuda", "rules")
     systems = {row["name"] for row in catalogue.rows("systems", "systems")}
     toolkits = {row["cuda"] for row in catalogue.rows("nvidia-cuda", "toolkits")}
-    newest_ubuntu = max(_numbers(_os(row)) for row in rows)
+    newest_ubuntu = max(Version(_os(row)) for row in rows)
     for release, tags in _interesting(rows, repository.tags).items():
         cuda = release.rpartition(".")[0]
         if cuda not in toolkits:
@@ -188,7 +196,7 @@ def _new_cuda(catalogue: Catalogue, repository: Repository, report: Report) -> N
             match = CUDA_TAG.fullmatch(tag)
             system = f"ubuntu {match[4]}"
             if system not in systems:
-                if _numbers(match[4]) > newest_ubuntu:
+                if Version(match[4]) > newest_ubuntu:
                     report.leave(
                         f"nvidia/cuda:{tag} is on a system that no row has: add {system} to "
                         "systems.json (with its glibc), then it is read."
@@ -198,12 +206,12 @@ def _new_cuda(catalogue: Catalogue, repository: Repository, report: Report) -> N
             cudnn = None
             if match[2]:
                 version = repository.environment(digest).get("NV_CUDNN_VERSION", "")
-                if not version.partition(".")[0].isdecimal():
+                if not (numbers := CUDNN.fullmatch(version)):
                     report.leave(
                         f"nvidia/cuda:{tag} does not say which cuDNN it has: add its row by hand."
                     )
                     continue
-                cudnn = int(version.partition(".")[0])
+                cudnn = int(numbers[1])
             made.append(
                 {
                     "image": f"nvidia/cuda:{tag}",
@@ -229,8 +237,8 @@ def _interesting(rows: list[Row], tags: Iterable[str]) -> dict[str, list[str]]:
     """Return the tags without a row, by release, of releases that are or would be current."""
     newest: dict[str, str] = {}
     for row in rows:
-        newest[row["cuda"]] = max(newest.get(row["cuda"], "0"), row["release"], key=_numbers)
-    newest_minor = max(newest, key=_numbers)
+        newest[row["cuda"]] = max(newest.get(row["cuda"], "0"), row["release"], key=Version)
+    newest_minor = max(newest, key=Version)
     ended = {row["cuda"] for row in rows if row["status"] == "ended"}
     having = {_tag(row) for row in rows}
     found: dict[str, list[str]] = {}
@@ -239,9 +247,9 @@ def _interesting(rows: list[Row], tags: Iterable[str]) -> dict[str, list[str]]:
             continue
         release, cuda = tag.partition("-")[0], match[1]
         if cuda in newest:
-            wanted = _numbers(release) >= _numbers(newest[cuda])
+            wanted = Version(release) >= Version(newest[cuda])
         else:
-            wanted = _numbers(cuda) > _numbers(newest_minor)
+            wanted = Version(cuda) > Version(newest_minor)
         if wanted:
             found.setdefault(release, []).append(tag)
     return found
@@ -282,7 +290,7 @@ def _base_of(release: str, rows: Iterable[Row]) -> Row | None:
         and row["status"] != "gone"
         and row.get("digest")
     ]
-    return max(fitting, key=lambda row: _numbers(_os(row)), default=None)
+    return max(fitting, key=lambda row: Version(_os(row)), default=None)
 
 
 def _rule(repository: Repository, base: Row, report: Report) -> dict[str, Any] | None:
@@ -317,9 +325,11 @@ def driver_rule(environment: Mapping[str, str]) -> dict[str, Any]:
     min_cuda = None
     branches: dict[str, set[int]] = {}
     for alternative in text.split():
-        if match := re.fullmatch(r"cuda>=(\d+\.\d+)", alternative):
+        if match := re.fullmatch(r"cuda>=([0-9]{1,2}\.[0-9]{1,2})", alternative):
             min_cuda = match[1]
-        elif match := re.fullmatch(r"brand=(\w+),driver>=(\d+),driver<(\d+)", alternative):
+        elif match := re.fullmatch(
+            r"brand=(\w+),driver>=([0-9]{3}),driver<([0-9]{3})", alternative
+        ):
             if int(match[3]) != int(match[2]) + 1:
                 raise ValueError(f"NVIDIA_REQUIRE_CUDA names no single branch in {alternative!r}")
             branches.setdefault(match[1], set()).add(int(match[2]))
@@ -352,7 +362,3 @@ def _tag(row: Row) -> str:
 def _os(row: Row) -> str:
     """The number of a row's system: "24.04" of "ubuntu 24.04"."""
     return row["os"].rpartition(" ")[2]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

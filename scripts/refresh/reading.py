@@ -22,7 +22,16 @@ Answer = TypeVar("Answer")
 
 AGENT = "drydock-refresh"
 # What a parser raises over an answer that is not what it should be.
-NONSENSE = (ValueError, KeyError, TypeError, AttributeError, DXFError, UnsupportedRepoVersionError)
+NONSENSE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    DXFError,
+    UnsupportedRepoVersionError,
+)
 
 
 class UnreadableError(Exception):
@@ -148,7 +157,7 @@ def asked_pause(error: BaseException | None) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             return None
     return max(seconds, 0.0)
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from dxf import DXF, DXFBase
 
-from refresh.reading import Patience, Source
+from scripts.refresh.reading import Patience, Source
 
 PUBLIC = {"docker.io": "https://registry-1.docker.io", "ghcr.io": "https://ghcr.io"}
 PLATFORM = "linux/amd64"

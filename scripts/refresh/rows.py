@@ -1,7 +1,8 @@
-"""The files of the catalogue: read, change, compare, write.
+"""The files of the catalogue: read, change, check, compare, write.
 
 A file holds one row a line, in an order that a person chose. Rows keep that order and their
-fields keep theirs, so that the difference in git is what changed in the world.
+fields keep theirs, so that the difference in git is what changed in the world. schema.json says
+what a row may be: what a source says is written only if it fits.
 """
 
 from __future__ import annotations
@@ -9,14 +10,25 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cmp_to_key
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema.validators import extend
+from packaging.version import Version
+
+from scripts.refresh.reading import NONSENSE, UnreadableError
+
 Row = dict[str, Any]
+
+SCHEMA = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
 
 # What people write. The refresh adds a `broken` of its own to a row that has none, never another.
 HAND_WRITTEN = frozenset({"note", "reason", "refused", "inferred", "what"})
@@ -28,6 +40,7 @@ NAMES = {
     "rules": ("release",),
     "releases": ("version",),
     "builds": ("version", "build"),
+    "pulled": ("framework", "build", "package"),
     "versions": ("version",),
     "systems": ("name",),
     "sources": ("name",),
@@ -53,6 +66,30 @@ class Report:
         """Note what a person has to look up."""
         if sentence not in self.by_hand:
             self.by_hand.append(sentence)
+
+
+def _whole(_: Any, pattern: str, text: Any, schema: Any) -> Iterator[ValidationError]:
+    """Match all of a text: for Python, but for no other reader of a schema, `$` allows a newline.
+
+    https://docs.python.org/3/library/re.html#index-2
+    """
+    if isinstance(text, str) and not re.fullmatch(pattern, text):
+        yield ValidationError(f"{text!r} is not {schema.get('title', pattern)}")
+
+
+_Validator = extend(Draft202012Validator, {"pattern": _whole})
+
+
+def misfits(files: dict[str, Any]) -> list[str]:
+    """Return what in files of the catalogue, by name, does not fit schema.json: where and why."""
+    validator = _Validator(SCHEMA, format_checker=FormatChecker(["date"]))
+    return [_misfit(error) for error in validator.iter_errors(files)]
+
+
+def _misfit(error: ValidationError) -> str:
+    while error.context:  # of alternatives, such as a day or null, the first is the one meant
+        error = error.context[0]
+    return f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
 
 
 class Catalogue:
@@ -99,6 +136,33 @@ class Catalogue:
         if source:
             row["source"] = source
         return True
+
+    @contextmanager
+    def step(self, what: str, report: Report) -> Iterator[None]:
+        """Do a step of the run whole or not at all, and note why it was not done.
+
+        What was read before a source stopped to answer stays. What a source says that no row can
+        hold is taken back, with all that was made of it: a release without its builds is none.
+
+        Args:
+            what: the step, as the subject of a sentence.
+            report: gets the sentence.
+        """
+        before = copy.deepcopy(self.files)
+        wrong: list[str] = []
+        try:
+            yield
+        except UnreadableError as error:
+            report.fail(str(error))
+        except NONSENSE as error:
+            wrong = [f"{type(error).__name__}: {error}"]
+        changed = {name: data for name, data in self.files.items() if data != before[name]}
+        if wrong := wrong or misfits(changed):
+            self.files = before
+            report.fail(
+                f"{what}: a source says what cannot be ({wrong[0][:200]}). Nothing of it was "
+                "taken; if it lasts, scripts/refresh has to learn to read it."
+            )
 
     def changes(self) -> list[str]:
         """Compare with the files as they were read: one line a row, in the order of the files."""
@@ -151,9 +215,22 @@ def insert(rows: list[Row], row: Row, rank: Any) -> None:
     rows.insert(next(places, len(rows)), row)
 
 
-def newest_first(version: str) -> tuple[int, ...]:
-    """Return a rank by which versions of numbers fall: "13.4.2" before "13.3.1"."""
-    return tuple(-int(part) for part in version.split("."))
+_falling = cmp_to_key(lambda one, other: (one < other) - (one > other))
+
+
+def newest_first(version: str) -> Any:
+    """Return a rank by which versions (PEP 440) fall: "13.4.2" before "13.3.1".
+
+    Raises:
+        InvalidVersion: the text is no version.
+    """
+    return _falling(Version(version))
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    """Return a text from outside as one line of printable characters, shortened if need be."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _all(data: dict[str, Any]) -> Iterator[Row]:

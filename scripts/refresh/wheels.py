@@ -4,28 +4,27 @@ Read through the simple API (PEP 503, PEP 691) by pypi-simple. A release that wa
 its row and gets a `broken` that says so, which the solver heeds; a reason that a person wrote there
 stays. A new release is added where all its facts are in the index, as for a framework without CUDA
 builds; kernels and CUDA versions are not, so another one is left to a person.
+
+Versions are compared as PEP 440 says. Pre-releases and developmental ones are not taken. Rows, tags
+and pins spell plain numbers, so a post-release or one of another epoch is left to a person.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
+from packaging.metadata import parse_email
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
-from packaging.version import InvalidVersion, Version
-from pypi_simple import DistributionPackage, NoSuchProjectError, PyPISimple
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
+from pypi_simple import DistributionPackage, NoMetadataError, NoSuchProjectError, PyPISimple
 
-from refresh.reading import Source, UnreadableError, session
-from refresh.rows import Catalogue, Report, Row, insert, newest_first
+from scripts.refresh.reading import Source, UnreadableError, session
+from scripts.refresh.rows import Catalogue, Report, Row, insert, newest_first, one_line
 
 SOURCE = "pypi"
 FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
@@ -35,6 +34,9 @@ COMPILED = {"jax": "jaxlib"}
 # Reasons that this command writes into `broken`, and may take back.
 WITHDRAWN = "withdrawn from the index"
 GONE = "gone from the index"
+PLAIN = re.compile(r"[0-9]+(\.[0-9]+)*")
+# What a wheel's platform ends with, by the name that images and the catalogue have for it.
+HOSTS = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass
@@ -57,18 +59,31 @@ class Release:
         if not all(package.is_yanked for package in self.packages):
             return None
         reasons = [package.yanked_reason for package in self.packages if package.yanked_reason]
-        return f"{WITHDRAWN}: {reasons[0]}" if reasons else WITHDRAWN
+        return f"{WITHDRAWN}: {one_line(reasons[0], 200)}" if reasons else WITHDRAWN
 
     @property
     def uploaded(self) -> date | None:
         """The day of its first file, in UTC; None where the index does not say."""
         times = [package.upload_time for package in self.packages if package.upload_time]
-        return min(times).date() if times else None
+        return min(time.astimezone(UTC) for time in times).date() if times else None
 
     def admits(self, python: str) -> bool:
         """Whether the `Requires-Python` of its files admits a version such as "3.13"."""
         demanded = {package.requires_python or "" for package in self.packages}
-        return any(SpecifierSet(text).contains(f"{python}.99") for text in demanded)
+        return any(_admits(text, f"{python}.99") for text in demanded)
+
+    def hosts(self, label: str) -> set[str]:
+        """Return the hosts, such as "arm64", that have a wheel for Linux with a label."""
+        return {
+            host
+            for package in self.packages
+            if package.package_type == "wheel"
+            for _, version, _, tags in [parse_wheel_filename(package.filename)]
+            if version.local == label
+            for tag in tags
+            for host, machine in HOSTS.items()
+            if _is_linux(tag.platform, machine)
+        }
 
     def pythons(self, known: list[str]) -> list[str] | None:
         """Return those of the known Pythons that have a wheel for Linux on x86_64.
@@ -88,9 +103,9 @@ class Release:
                 if tag.platform == "any":
                     continue
                 compiled = True
-                if "linux" not in tag.platform or not tag.platform.endswith("x86_64"):
+                if not _is_linux(tag.platform, "x86_64"):
                     continue
-                match = re.fullmatch(r"cp3(\d+)", tag.interpreter)
+                match = re.fullmatch(r"cp3([0-9]{1,3})", tag.interpreter)
                 if not match or tag.abi not in (tag.interpreter, "abi3"):
                     continue
                 for python in known:
@@ -99,6 +114,21 @@ class Release:
                     if fits and self.admits(python):
                         found.add(python)
         return sorted(found, key=newest_first, reverse=True) if compiled else None
+
+
+def _admits(demanded: str, python: str) -> bool:
+    try:
+        return SpecifierSet(demanded).contains(python)
+    except InvalidSpecifier:
+        return False  # a file from before there were rules for it
+
+
+def _is_linux(platform: str, machine: str) -> bool:
+    return "linux" in platform and platform.endswith(machine)
+
+
+class MissingError(UnreadableError):
+    """An index answers that it does not have a project."""
 
 
 class Index:
@@ -118,6 +148,7 @@ class Index:
         self._client = PyPISimple(address, session=session())
         self._settled = settled
         self._pages: dict[str, dict[Version, Release]] = {}
+        self._missing: dict[str, MissingError] = {}
 
     def close(self) -> None:
         """Close its connections."""
@@ -127,17 +158,28 @@ class Index:
         """Return all releases of a project by version, without what is after a `+`.
 
         Raises:
+            MissingError: the index answers that it has no such project.
             UnreadableError: the index does not answer, or not with files of this project.
         """
+        if project in self._missing:
+            raise self._missing[project]
         if project not in self._pages:
             try:
                 self._pages[project] = self.source.ask(lambda: self._read(project))
             except NoSuchProjectError as error:
-                raise UnreadableError(
+                self._missing[project] = MissingError(
                     f"{self.address} has no project {project}: check that this is the right "
                     f"index, and name another one with {self.source.option}."
-                ) from error
+                )
+                raise self._missing[project] from error
         return self._pages[project]
+
+    def has(self, project: str) -> bool:
+        """Whether the index answers with files of a project."""
+        try:
+            return bool(self.releases(project))
+        except UnreadableError:
+            return False
 
     def _read(self, project: str) -> dict[Version, Release]:
         page = self._client.get_project_page(project, timeout=self.source.patience.timeout)
@@ -150,7 +192,7 @@ class Index:
                     version = parse_sdist_filename(package.filename)[1]
                 else:
                     continue
-            except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+            except ValueError:
                 continue  # files from before there were rules for their names
             public = Version(version.public)
             release = releases.setdefault(public, Release(public))
@@ -161,20 +203,62 @@ class Index:
             raise ValueError(f"the page of {project} names no file")
         return releases
 
-    def newest(self, project: str) -> str | None:
+    def newest(self, project: str, current: str, report: Report) -> str | None:
         """Return the newest final release that is neither withdrawn nor too young.
+
+        Args:
+            project: its name.
+            current: the version that the catalogue has.
+            report: is told of a newer one whose version is more than plain numbers.
+
+        Returns:
+            its version; None if it is not newer than the current one.
 
         Raises:
             UnreadableError: see `releases`.
         """
-        fitting = [
+        newer = [
             version
             for version, release in self.releases(project).items()
-            if not version.is_prerelease
+            if version > Version(current)
+            and not version.is_prerelease
             and not release.withdrawn
             and (not self._settled or not release.uploaded or release.uploaded <= self._settled)
         ]
-        return str(max(fitting)) if fitting else None
+        plain = [version for version in newer if PLAIN.fullmatch(str(version))]
+        newest = max(plain, default=None)
+        if newer and max(newer) != newest:
+            report.leave(
+                f"{project} {max(newer)} is out, which is no plain release number: if it is "
+                "wanted, write it by hand."
+            )
+        return None if newest is None else str(newest)
+
+    def requirements(self, project: str, version: Version) -> list[Requirement] | None:
+        """Return what a wheel of a release for Linux on x86_64 requires, from its metadata alone.
+
+        Returns:
+            None where the index does not show metadata by itself (PEP 658).
+
+        Raises:
+            UnreadableError: see `releases`.
+        """
+        for package in self.releases(project)[version].packages:
+            if package.has_metadata and package.package_type == "wheel":
+                platforms = {tag.platform for tag in parse_wheel_filename(package.filename)[3]}
+                if any(each == "any" or _is_linux(each, "x86_64") for each in platforms):
+                    return self._required(package)
+        return None
+
+    def _required(self, package: DistributionPackage) -> list[Requirement] | None:
+        def read() -> list[Requirement]:
+            text = self._client.get_package_metadata(package, timeout=self.source.patience.timeout)
+            return [Requirement(each) for each in parse_email(text)[0].get("requires_dist", [])]
+
+        try:
+            return self.source.ask(read)
+        except NoMetadataError:
+            return None
 
     def pythons(self, project: str, version: Version, known: list[str]) -> list[str] | None:
         """Return the Pythons of a release, or of the compiled package that it needs.
@@ -215,14 +299,10 @@ def refresh_wheels(
     """
     for name in FRAMEWORKS:
         for step in (_releases, _builds, _companions, _news):
-            try:
+            with catalogue.step(f"The rows of {name}", report):
                 step(catalogue, name, index, mirrors, report)
-            except UnreadableError as error:
-                report.fail(str(error))
-    try:
-        _tools(catalogue, index)
-    except UnreadableError as error:
-        report.fail(str(error))
+    with catalogue.step("The versions of the tools", report):
+        _tools(catalogue, index, report)
 
 
 def _releases(
@@ -259,15 +339,37 @@ def _builds(
             label = set()
             packages -= {framework}
         for package in sorted(packages):
+            what = f"{package} {version}{'+' if label else ''}{''.join(label)}"
             try:
                 release = origin.releases(package).get(version)
+            except MissingError as error:
+                # One folder is gone if the others are there; if none is, the address is wrong.
+                if not any(other.has(package) for other in mirrors.values()):
+                    report.fail(str(error))
+                    continue
+                release = None
             except UnreadableError as error:
                 report.fail(str(error))
                 continue
             if release and not label <= release.labels:
                 release = None
-            what = f"{package} {version}{'+' if label else ''}{''.join(label)}"
             _mark(catalogue, row, what, release, origin, report)
+            if release and label and row["cuda"]:
+                _compare_hosts(row, name, what, release.hosts(row["index"]), report)
+
+
+def _compare_hosts(row: Row, name: str, what: str, hosts: set[str], report: Report) -> None:
+    """Say which hosts gained or lost the wheels of a build; a row has kernels for each."""
+    known = set(row["kernels"])
+    proposal = f"its hosts in {name}.json are {_and(known)}, and should be {_and(hosts)}"
+    if lost := known - hosts:
+        report.fail(f"{what} is offered, but its wheels for {_and(lost)} are gone: {proposal}.")
+    if gained := hosts - known:
+        report.leave(f"{what} has wheels for {_and(gained)}: {proposal}, with their kernels.")
+
+
+def _and(names: set[str]) -> str:
+    return " and ".join(sorted(names)) or "none"
 
 
 def _companions(
@@ -312,8 +414,8 @@ def _news(
     releases = catalogue.rows(name, "releases")
     builds = catalogue.rows(name, "builds")
     last = max(releases, key=lambda row: Version(row["version"]))
-    newest = index.newest(framework["package"])
-    if newest is None or Version(newest) <= Version(last["version"]):
+    newest = index.newest(framework["package"], last["version"], report)
+    if newest is None:
         return
     known = [row["version"] for row in catalogue.rows("python", "versions")]
     release = index.releases(framework["package"])[Version(newest)]
@@ -344,14 +446,13 @@ def _news(
         insert(builds, copied | changed, _rank)
 
 
-def _rank(row: Row) -> tuple[int, ...]:
+def _rank(row: Row) -> Any:
     return newest_first(row["version"])
 
 
-def _tools(catalogue: Catalogue, index: Index) -> None:
+def _tools(catalogue: Catalogue, index: Index, report: Report) -> None:
     for name, row in catalogue.files["tools"].items():
         if row["source"] != SOURCE or "version" not in row:
             continue
-        newest = index.newest(name)
-        if newest and Version(newest) > Version(row["version"]):
+        if newest := index.newest(name, row["version"], report):
             catalogue.update(row, version=newest)

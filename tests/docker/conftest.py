@@ -7,24 +7,21 @@ they fail, because a CI run that skips them has not tested the image.
 from __future__ import annotations
 
 import os
-import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+from tests.support import indexes, projects
+from tests.support.docker import daemon, images, standins
+from tests.support.docker.client import TAG, Build, Engine
+from tests.support.docker.images import Image, TorchIndex, Trained
+from tests.support.host import Unavailable
 
-import engine as engines  # noqa: E402 the helpers lie beside this file
-import images  # noqa: E402
-import indexes  # noqa: E402
-import projects  # noqa: E402
-import standins  # noqa: E402
-from images import Image, TorchIndex, Trained  # noqa: E402
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,19 +31,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("docker")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, so that this folder also runs alone."""
-    config.addinivalue_line("markers", "docker: builds and runs real images")
+Made = TypeVar("Made")
 
 
-def once(make: Callable[[str], Any]) -> Callable[[str], Any]:
+def once(make: Callable[[str], Made]) -> Callable[[str], Made]:
     """Remember what `make` answered for a name, also how it failed: a build that fails takes as
     long the second time.
     """
-    made: dict[str, Any] = {}
+    made: dict[str, Made] = {}
     failed: dict[str, BaseException] = {}
 
-    def get(name: str) -> Any:
+    def get(name: str) -> Made:
         if name in failed:
             raise failed[name]
         if name not in made:
@@ -61,17 +56,17 @@ def once(make: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def docker() -> Iterator[engines.Engine]:
+def docker() -> Iterator[Engine]:
     """A docker client that builds, with a daemon behind it."""
     try:
-        with engines.engine() as engine:
+        with daemon.connect() as engine:
             yield engine
-    except engines.Unavailable as missing:
+    except Unavailable as missing:
         projects.lacking(str(missing))
 
 
 @pytest.fixture(scope="session")
-def standin(docker: engines.Engine) -> standins.Standins:
+def standin(docker: Engine) -> standins.Standins:
     """Make sure that a base image exists here: call it with the reference."""
     return standins.Standins(docker)
 
@@ -86,7 +81,7 @@ def pytorch_index() -> Iterator[TorchIndex]:
     """
     try:
         wheel = indexes.find_wheel("torch-2.13.0")
-    except indexes.Unavailable as missing:
+    except Unavailable as missing:
         original = "https://download.pytorch.org/whl"
         try:
             urllib.request.urlopen(f"{original}/cpu/torch/", timeout=20).close()
@@ -133,23 +128,23 @@ def project(
 
 
 @pytest.fixture(scope="session")
-def builder(docker: engines.Engine, standin: standins.Standins) -> Callable[..., engines.Build]:
+def builder(docker: Engine, standin: standins.Standins) -> Callable[..., Build]:
     """Build a project's image: base images first, then `docker build`. Keywords as Engine.build."""
 
-    def build(project: Path, name: str, **how) -> engines.Build:
+    def build(project: Path, name: str, **how) -> Build:
         try:
             for reference in images.base_images(project):
                 standin(reference)
-        except engines.Unavailable as missing:
+        except Unavailable as missing:
             projects.lacking(str(missing))
-        return docker.build(project, f"{engines.TAG}{os.getpid()}/{name}", **how)
+        return docker.build(project, f"{TAG}{os.getpid()}/{name}", **how)
 
     return build
 
 
 @pytest.fixture(scope="session")
 def image(
-    docker: engines.Engine, project: Callable[[str], Path], builder: Callable[..., engines.Build]
+    docker: Engine, project: Callable[[str], Path], builder: Callable[..., Build]
 ) -> Callable[[str], Image]:
     """The image of a variant, built once: call it with the name."""
 
@@ -162,7 +157,7 @@ def image(
 
 @pytest.fixture(scope="session")
 def trained(
-    docker: engines.Engine,
+    docker: Engine,
     image: Callable[[str], Image],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], Trained]:

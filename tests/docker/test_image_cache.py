@@ -8,10 +8,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import images
-import indexes
 import pytest
-from engine import Build, BuildFailed, Engine, Step, parse_progress
+
+from tests.support import indexes
+from tests.support.docker import images
+from tests.support.docker.client import Build, BuildFailed, Engine
+from tests.support.docker.progress import Step, parse_progress
 
 
 def installs(build: Build) -> tuple[Step, Step]:
@@ -129,8 +131,8 @@ def test_bytecode_with_time_stamps_that_a_wheel_brings_is_compiled_again(
             with open(importlib.util.find_spec(name).cached, "rb") as file:
                 print(name, file.read(8)[4:].hex(), other.FRESH)
         """
-    told = docker.run(tag, "-c", script, entrypoint="python").stdout
-    assert told == "drydock_folder 01000000 True\ndrydock_folder.other 01000000 True\n"
+    printed = docker.run(tag, "-c", script, entrypoint="python").stdout
+    assert printed == "drydock_folder 01000000 True\ndrydock_folder.other 01000000 True\n"
 
 
 def test_a_second_project_with_the_same_framework_builds_on_its_layer(
@@ -150,7 +152,7 @@ def test_without_a_lock_the_build_fails_early_and_says_to_run_uv_lock(
     with pytest.raises(BuildFailed) as failure:
         builder(edited, "no-lock")
     assert _installed(failure.value) == []
-    assert re.search(r"no uv\.lock.*\buv lock\b", failure.value.said)
+    assert re.search(r"Unable to find lockfile.*`uv lock`", failure.value.said)
 
 
 def test_with_a_stale_lock_the_build_fails_early_and_says_to_run_uv_lock(
@@ -161,7 +163,7 @@ def test_with_a_stale_lock_the_build_fails_early_and_says_to_run_uv_lock(
     with pytest.raises(BuildFailed) as failure:
         builder(edited, "stale-lock")
     assert _installed(failure.value) == []
-    assert re.search(r"uv\.lock does not fit.*\buv lock\b", failure.value.said)
+    assert re.search(r"(?s)`uv\.lock` needs to be updated.*`uv lock`", failure.value.said)
 
 
 def _installed(failure: BuildFailed) -> list[str]:

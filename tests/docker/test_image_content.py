@@ -8,9 +8,10 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import images
 import pytest
-from engine import Engine
+
+from tests.support.docker import images
+from tests.support.docker.client import Engine
 
 BUILT = ["sklearn-train", "sklearn-serve", "torch-train", "torch-gpu"]
 
@@ -176,8 +177,8 @@ def test_the_image_has_the_locked_packages_and_no_dev_dependency(
 ) -> None:
     one = image(name)
     listing = "import importlib.metadata as m\nfor d in m.distributions(): print(d.name, d.version)"
-    told = docker.run(one.tag, "-c", listing, entrypoint="/opt/venv/bin/python", **one.strict())
-    installed = dict(line.lower().split() for line in told.stdout.splitlines())
+    ran = docker.run(one.tag, "-c", listing, entrypoint="/opt/venv/bin/python", **one.strict())
+    installed = dict(line.lower().split() for line in ran.stdout.splitlines())
     group = "gpu" if "gpu" in name else "cpu"
     wanted = _locked(one.project, "--no-default-groups", f"--group={group}")
     assert {key.replace("_", "-"): value for key, value in installed.items()} == wanted
@@ -233,7 +234,7 @@ for source in pathlib.Path(sysconfig.get_path("purelib")).rglob("*.py"):
 print(counted)
 print("\\n".join(bad[:20]))
 """
-    told = docker.run(
+    ran = docker.run(
         image(name).tag,
         "-W",
         "ignore",
@@ -242,6 +243,6 @@ print("\\n".join(bad[:20]))
         entrypoint="/opt/venv/bin/python",
         **image(name).strict(),
     )
-    counted, *bad = told.stdout.split("\n", 1)
+    counted, *bad = ran.stdout.split("\n", 1)
     assert "".join(bad).strip() == ""
     assert int(counted) > 1000

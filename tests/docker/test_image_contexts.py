@@ -7,9 +7,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import images
 import pytest
-from engine import Build, Engine
+
+from tests.support.docker import images
+from tests.support.docker.client import Build, Engine
 
 GIGABYTES = 5
 

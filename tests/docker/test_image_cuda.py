@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import images
-import indexes
 import pytest
-from engine import Build, Engine
+
+from tests.support import indexes
+from tests.support.docker import images
+from tests.support.docker.client import Build, Engine
 
 NAME = "drydock_kernel"
 SOURCE = {
@@ -86,8 +87,8 @@ exclude-newer = false
 def test_it_is_compiled_for_the_gpus_against_the_framework_of_the_image(
     docker: Engine, compiled: tuple[Path, Build]
 ) -> None:
-    told = "print(json.dumps([torch.__version__, k.torch, k.compute]))"
-    code = f"import json, torch, {NAME} as k; {told}"
+    report = "print(json.dumps([torch.__version__, k.torch, k.compute]))"
+    code = f"import json, torch, {NAME} as k; {report}"
     ran = docker.run(compiled[1].tag, "-c", code, entrypoint="python", network="none", user="42420")
     of_image, compiled_against, compute = json.loads(ran.stdout)
     assert of_image == compiled_against and of_image.startswith("2.13.0")

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import images
-import indexes
-import projects
 import pytest
-from engine import BuildFailed, Engine, Unavailable
+
+from tests.support import indexes, projects
+from tests.support.docker import images
+from tests.support.docker.client import BuildFailed, Engine
+from tests.support.host import Unavailable
 
 
 @dataclass(frozen=True)

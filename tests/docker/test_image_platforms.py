@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine import Container, Engine
-from images import Image, metrics, open_folder
-from test_image_run import ZERO, ask, until_ready
+
+from tests.support.docker.client import Container, Engine
+from tests.support.docker.images import Image, metrics, open_folder
+from tests.support.docker.servers import ZERO, ask, until_ready
 
 RESTRICTED = ["--cap-drop=ALL", "--security-opt=no-new-privileges"]
 """What OpenShift's default policy takes from a container."""
@@ -116,8 +117,8 @@ for folder in (pathlib.Path.home(), os.environ["XDG_CACHE_HOME"], {one.outputs!r
     tempfile.TemporaryFile(dir=folder).close()
 print("all of them")
 """
-    told = docker.run(one.tag, "-c", script, entrypoint="python", user=SOMEBODY, extra=RESTRICTED)
-    assert told.stdout == "all of them\n"
+    ran = docker.run(one.tag, "-c", script, entrypoint="python", user=SOMEBODY, extra=RESTRICTED)
+    assert ran.stdout == "all of them\n"
 
 
 def test_on_openshift_a_random_user_without_rights_serves(

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import images
 import pytest
-from engine import Container, Engine
-from images import Image, metrics, open_folder
+
+from tests.support.docker import images
+from tests.support.docker.client import Engine
+from tests.support.docker.images import Image, metrics, open_folder
+from tests.support.docker.servers import ZERO, ask, until_ready
 
 TRAINING = ["sklearn-train", "torch-train"]
+
+
 # The first of scikit-learn's digits, a zero, row by row.
-ZERO = [0, 0, 5, 13, 9, 1, 0, 0, 0, 0, 13, 15, 10, 15, 5, 0, 0, 3, 15, 2, 0, 11, 8, 0, 0, 4, 12, 0]
-ZERO += [0, 8, 8, 0, 0, 5, 8, 0, 0, 9, 8, 0, 0, 4, 11, 0, 1, 12, 7, 0, 0, 2, 14, 5, 10, 12, 0, 0]
-ZERO += [0, 0, 6, 13, 10, 0, 0, 0]
-
-
-def ask(container: Container, path: str, body: object = None, port: int = 8080) -> tuple[int, dict]:
-    """An HTTP request from inside the container, which has no network but its loopback."""
-    script = """
-import json, sys, urllib.error, urllib.request
-url, body = sys.argv[1], sys.argv[2].encode() or None
-request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-try:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(request, timeout=30) as answer:
-        print(answer.status, answer.read().decode())
-except urllib.error.HTTPError as answer:
-    print(answer.code, answer.read().decode())
-except OSError as error:
-    print(0, json.dumps(str(error)))
-"""
-    url = f"http://127.0.0.1:{port}{path}"
-    sent = json.dumps(body) if body is not None else ""
-    status, text = container.exec("python", "-c", script, url, sent).split(" ", 1)
-    return int(status), json.loads(text) if text.strip() else {}
-
-
-def until_ready(container: Container, path: str = "/readyz", port: int = 8080) -> None:
-    """Wait until the server can predict."""
-    for _ in range(300):
-        assert container.state["Running"], container.logs()
-        if ask(container, path, port=port)[0] == 200:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"not ready after a minute:\n{container.logs()}")
-
-
 @pytest.mark.parametrize("name", [*TRAINING, "torch-gpu"])
 def test_training_reaches_its_accuracy_offline_read_only_and_as_a_foreign_user(
     name: str, trained: Callable
@@ -150,8 +117,8 @@ try:
 except PermissionError:
     print("the code is safe")
 """
-    told = docker.run(one.tag, "-c", script, entrypoint="python", user="1000730000:0")
-    assert told.stdout == "the code is safe\n"
+    ran = docker.run(one.tag, "-c", script, entrypoint="python", user="1000730000:0")
+    assert ran.stdout == "the code is safe\n"
 
 
 def test_a_checkout_that_only_its_owner_may_read_runs_as_another_user(
@@ -179,8 +146,8 @@ assert os.environ["HOME"] == "/workspace"
 pathlib.Path.home().joinpath("note").write_text("x")
 print(pathlib.Path.home())
 """
-    told = docker.run(one.tag, "-c", script, entrypoint="python", user="42420:42420")
-    assert told.stdout == "/workspace\n"
+    ran = docker.run(one.tag, "-c", script, entrypoint="python", user="42420:42420")
+    assert ran.stdout == "/workspace\n"
     ran = docker.run(one.tag, "--epochs", "2", user="42420:42420")
     assert 0 < metrics(ran.stdout)[-1]["test_accuracy"] <= 1
 

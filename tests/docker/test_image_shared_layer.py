@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import images
-import modern
-import projects
 import pytest
-from engine import Engine, Unavailable
-from modern import Exported, Machine
+
+from tests.support import projects
+from tests.support.docker import exported, images, machines
+from tests.support.docker.client import Engine
+from tests.support.docker.exported import Exported
+from tests.support.docker.machines import Machine
+from tests.support.host import Unavailable
 
 FRAMEWORK = "/mnt/pylock.framework.toml"
 REST = "/mnt/pylock.image.toml"
@@ -66,7 +68,7 @@ def fleet(
         references = images.base_images(first)
         for reference in references:
             standin(reference)
-        with modern.machines(docker) as (here, there):
+        with machines.machines(docker) as (here, there):
             for machine in (here, there):
                 for reference in references:
                     machine.provide(reference)
@@ -90,8 +92,8 @@ def assert_same(one: Exported, other: Exported, step: str) -> None:
     """The layers that `step` made are one and the same; says what differs where they are not."""
     first, second = one.layer(step), other.layer(step)
     if first.digest != second.digest:
-        told = modern.differences(one.content(first), other.content(second))
-        pytest.fail(f"{len(told)} differences:\n" + "\n".join(told[:20]), pytrace=False)
+        found = exported.differences(one.content(first), other.content(second))
+        pytest.fail(f"{len(found)} differences:\n" + "\n".join(found[:20]), pytrace=False)
 
 
 def test_two_projects_built_apart_have_one_framework_layer(fleet: Fleet) -> None:

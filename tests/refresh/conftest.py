@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "scripts")]
-
-from refresh_servers import Registry, StandIn  # noqa: E402 they lie beside this file
-from refresh_world import World, fill, small_catalogue, write  # noqa: E402
+from tests.refresh.servers import Registry, StandIn
+from tests.refresh.world import World, fill, small_catalogue, write
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +60,8 @@ def world(
     folder = tmp_path / "catalogue"
     folder.mkdir()
     write(folder, small_catalogue())
-    with StandIn() as index, StandIn() as dates:
-        made = World(folder, registry, index, dates, capsys, dict(filled[1]))
+    with StandIn() as index, StandIn() as dates, StandIn() as nvidia:
+        made = World(folder, registry, index, dates, nvidia, capsys, dict(filled[1]))
         made.settle()
         yield made
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from solver_loading import FOLDER
+
+from drydock.catalogue import FOLDER, Catalogue
 
 FILES = sorted(FOLDER.glob("*.json"))
 FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
@@ -158,7 +159,7 @@ def test_the_driver_branches_are_ordered_and_support_ever_newer_cuda(rows: dict[
     assert cudas == sorted(cudas, reverse=True)
 
 
-def test_the_default_python_is_one_that_every_framework_supports(catalogue: Any) -> None:
+def test_the_default_python_is_one_that_every_framework_supports(catalogue: Catalogue) -> None:
     for wheels in catalogue.wheels.values():
         assert catalogue.common_python in wheels[0].pythons
     newer = catalogue.pythons[: catalogue.pythons.index(catalogue.common_python)]

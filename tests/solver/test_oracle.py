@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import islice
-from types import ModuleType
 from typing import Any
 
 import pytest
-from solver_answers import random_answers
-from solver_loading import FOLDER
-from solver_oracle import Oracle
+
+from drydock import solver
+from drydock.catalogue import FOLDER, Catalogue
+from drydock.request import Request
+from tests.support.oracle import Oracle
+from tests.support.random_answers import random_answers
 
 
 @pytest.fixture(scope="module")
@@ -19,11 +21,11 @@ def oracle() -> Oracle:
 
 
 def test_the_solver_finds_what_trying_every_combination_finds(
-    drydock: ModuleType, catalogue: Any, oracle: Oracle, rows: dict[str, Any]
+    catalogue: Catalogue, oracle: Oracle, rows: dict[str, Any]
 ) -> None:
     solved = refused = 0
     for answers in islice(random_answers(rows, seed=2026), 20_000):
-        solution = drydock.solve(catalogue, drydock.Request(**answers))
+        solution = solver.solve(catalogue, Request(**answers))
         found = None
         if solution:
             solved += 1

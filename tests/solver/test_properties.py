@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from solver_answers import DAYS, DRIVERS
-from solver_loading import load_extension
 
-drydock_module = load_extension()
-shipped = drydock_module.Catalogue()
+from drydock import refusal, solver
+from drydock.catalogue import Catalogue
+from drydock.request import SOLVER_QUESTIONS, Request, gpu_rows, keep
+from drydock.rules.drivers import driver_runs_wheel, driver_starts_image
+from drydock.rules.gpus import kernel_runs
+from tests.support.random_answers import DAYS, DRIVERS
+
+shipped = Catalogue()
 GPU_NAMES = sorted(shipped.gpus)
 
 
@@ -49,8 +52,8 @@ def answer_sets(draw: Any) -> dict[str, Any]:
 @settings(max_examples=400, deadline=None)
 @given(answer_sets())
 def test_what_is_given_works(answers: dict[str, Any]) -> None:
-    request = drydock_module.Request(**answers)
-    solution = drydock_module.solve(shipped, request)
+    request = Request(**answers)
+    solution = solver.solve(shipped, request)
     if solution is None:
         return
     wheel, image = solution.wheel, solution.image
@@ -65,10 +68,10 @@ def test_what_is_given_works(answers: dict[str, Any]) -> None:
         if name != "any":
             gpu = shipped.gpus[name]
             kernels = wheel.kernels[gpu.host]
-            assert any(drydock_module.kernel_runs(kernel, gpu.compute) for kernel in kernels)
+            assert any(kernel_runs(kernel, gpu.compute) for kernel in kernels)
     if answers["driver"] and wheel.cuda:
-        assert drydock_module.driver_runs_wheel(shipped, request, wheel)
-        assert drydock_module.driver_starts_image(shipped, request, image)
+        assert driver_runs_wheel(shipped, request, wheel)
+        assert driver_starts_image(shipped, request, gpu_rows(shipped, request), image)
 
 
 @settings(max_examples=150, deadline=None)
@@ -76,45 +79,45 @@ def test_what_is_given_works(answers: dict[str, Any]) -> None:
 def test_what_is_refused_has_a_smallest_reason_and_each_fix_works(
     answers: dict[str, Any],
 ) -> None:
-    drydock = drydock_module
-    request = drydock.Request(**answers)
-    if drydock.solve(shipped, request) is not None:
+    request = Request(**answers)
+    if solver.solve(shipped, request) is not None:
         return
-    conflict = drydock.explain(shipped, request)
-    sentence = drydock.sentence_of(shipped, request, conflict)
+    conflict = refusal.explain(shipped, request)
+    sentence = refusal.sentence_of(shipped, request, conflict)
     assert sentence.endswith(".") and "\n" not in sentence
     if not conflict.answers:
         # Every Debian of the catalogue has ended by then.
-        assert answers["today"] > shipped.systems["debian 13"]["end_of_life"]
+        assert answers["today"] > shipped.systems["debian 13"].end_of_life
         return
-    smallest = drydock.smallest_conflict(shipped, request)
-    assert drydock.solve(shipped, drydock.keep(request, smallest)) is None
+    smallest = refusal.smallest_conflict(shipped, request)
+    assert solver.solve(shipped, keep(request, smallest)) is None
     for left_out in smallest:
         rest = [answer for answer in smallest if answer != left_out]
-        assert drydock.solve(shipped, drydock.keep(request, rest)) is not None
+        assert solver.solve(shipped, keep(request, rest)) is not None
     for name, value in conflict.answers:
         assert f"{name}: {value}" in sentence
     for fix in conflict.fixes:
-        assert drydock.solve(shipped, applied(drydock, request, fix)) is not None, fix
+        assert solver.solve(shipped, applied(request, fix)) is not None, fix
 
 
-def applied(drydock: ModuleType, request: Any, fix: tuple[tuple[str, str], ...]) -> Any:
+def applied(request: Any, fix: tuple[tuple[str, str], ...]) -> Any:
     """Answer as a refusal says; written apart from the code that made it."""
-    values = {name: getattr(request, name) for name in drydock.SOLVER_QUESTIONS}
-    for name, told in fix:
-        if name == "gpus" and told.startswith("without "):
-            values["gpus"] = tuple(g for g in values["gpus"] if g != told[len("without ") :])
+    values = {name: getattr(request, name) for name in SOLVER_QUESTIONS}
+    for name, value in fix:
+        if name == "gpus" and value.startswith("without "):
+            dropped = value.removeprefix("without ")
+            values["gpus"] = tuple(gpu for gpu in values["gpus"] if gpu != dropped)
         elif name == "gpus":
-            new, old = told.split(" instead of ")
+            new, old = value.split(" instead of ")
             values["gpus"] = tuple(new if gpu == old else gpu for gpu in values["gpus"])
         elif name == "compile_cuda":
-            values["compile_cuda"] = told == "true"
+            values["compile_cuda"] = value == "true"
         else:
-            values[name] = None if told == "auto" else told
-            if (name, told) == ("accelerator", "cpu"):
+            values[name] = None if value == "auto" else value
+            if (name, value) == ("accelerator", "cpu"):
                 values |= dict.fromkeys(("driver", "cuda", "gpu_base"), None)
                 values |= {"gpus": (), "compile_cuda": False}
-    return drydock.Request(today=request.today, **values)
+    return Request(today=request.today, **values)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,6 @@ def applied(drydock: ModuleType, request: Any, fix: tuple[tuple[str, str], ...])
     ],
 )
 def test_code_runs_on_its_own_major_and_ptx_on_everything_newer(
-    drydock: ModuleType, kernel: str, compute: str, runs: bool
+    kernel: str, compute: str, runs: bool
 ) -> None:
-    assert drydock.kernel_runs(kernel, compute) is runs
+    assert kernel_runs(kernel, compute) is runs

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
-from types import ModuleType
 from typing import Any
 
 import pytest
-from solver_answers import random_answers
 
-Solve = Callable[..., Any]
+from drydock import solver
+from drydock.catalogue import Catalogue
+from drydock.request import Request, gpu_rows
+from drydock.rows import Image
+from drydock.rules import RULES, Rule
+from drydock.rules.drivers import driver_starts_image
+from drydock.solver import Solution
+from drydock.stack import stack_of
+from tests.support.random_answers import random_answers
+
+Solve = Callable[..., Solution | None]
+
+
+def starts(catalogue: Catalogue, request: Request, image: Image) -> bool:
+    """Does the driver of a request start an image?"""
+    return driver_starts_image(catalogue, request, gpu_rows(catalogue, request), image)
+
 
 # Tags that other tools put together from parts, and that nobody can pull.
 NEVER_EXISTED = (
@@ -25,12 +40,12 @@ NEVER_EXISTED = (
 
 
 @pytest.mark.parametrize("image", NEVER_EXISTED)
-def test_a_tag_that_never_existed_is_no_row(catalogue: Any, image: str) -> None:
+def test_a_tag_that_never_existed_is_no_row(catalogue: Catalogue, image: str) -> None:
     assert image not in {row.image for row in catalogue.images}
 
 
 def test_an_image_that_is_given_is_a_current_row_of_the_catalogue(
-    drydock: ModuleType, catalogue: Any, rows: dict[str, Any]
+    catalogue: Catalogue, rows: dict[str, Any]
 ) -> None:
     """So none of the tags above, no 12.3.0 and nothing that nobody has seen comes out."""
     current = {
@@ -38,7 +53,7 @@ def test_an_image_that_is_given_is_a_current_row_of_the_catalogue(
     } | {row["image"] for row in rows["python"]["images"]}
     given = set()
     for answers in islice(random_answers(rows, seed=7), 4_000):
-        solution = drydock.solve(catalogue, drydock.Request(**answers))
+        solution = solver.solve(catalogue, Request(**answers))
         if solution:
             given |= {solution.image.image}
             given |= {solution.devel.image} if solution.devel else set()
@@ -47,18 +62,16 @@ def test_an_image_that_is_given_is_a_current_row_of_the_catalogue(
     assert not any(":12.3.0-" in image for image in given)
 
 
-def test_nothing_but_defaults_is_scikit_learn_on_plain_python(
-    drydock: ModuleType, catalogue: Any
-) -> None:
-    stack = drydock.stack(catalogue, {})
-    assert stack["framework"]["name"] == "scikit-learn"
+def test_nothing_but_defaults_is_scikit_learn_on_plain_python(catalogue: Catalogue) -> None:
+    stack = stack_of(catalogue, {})
+    assert stack["framework"]["title"] == "scikit-learn"
     assert stack["base"]["image"] == "python:3.13-slim-trixie"
-    assert stack["framework"]["gpu"] is stack["cuda"] is stack["driver"] is None
+    assert stack["framework"]["gpu"] is stack["devel"] is None
 
 
 @pytest.mark.parametrize("driver", ["580", "595", "610"])
 def test_pytorch_takes_the_base_image_that_the_driver_may_start(
-    solve: Solve, catalogue: Any, driver: str
+    solve: Solve, catalogue: Catalogue, driver: str
 ) -> None:
     solution = solve(gpus=("any",), driver=driver)
     assert solution.wheel.version == "2.15.0"
@@ -78,34 +91,34 @@ def test_plain_python_is_taken_where_only_the_rule_of_the_wheels_passes(solve: S
 
 @pytest.mark.parametrize("minor", ["12.6", "12.8", "12.9"])
 def test_driver_555_starts_no_image_of_cuda_12_6_to_12_9_even_with_an_a100(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any], minor: str
+    catalogue: Catalogue, request_of: Callable[..., Request], minor: str
 ) -> None:
     """Eight A100 and driver 555.42.02 were refused by an image of 12.9.1."""
     request = request_of(gpus=("A100",), driver="555.42.02")
     images = [row for row in catalogue.images if row.cuda == minor]
     assert images
-    assert not any(drydock.driver_starts_image(catalogue, request, row) for row in images)
+    assert not any(starts(catalogue, request, row) for row in images)
 
 
 def test_a_geforce_with_driver_550_starts_no_image_of_cuda_12_8_but_an_a100_does(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
+    catalogue: Catalogue, request_of: Callable[..., Request]
 ) -> None:
     """A GeForce with driver 550.144 was refused: unsatisfied condition: cuda>=12.8."""
     image = next(row for row in catalogue.images if row.cuda == "12.8")
-    for gpus, starts in ((("RTX 4090",), False), (("any",), False), (("A100",), True)):
+    for gpus, expected in ((("RTX 4090",), False), (("any",), False), (("A100",), True)):
         request = request_of(gpus=gpus, driver="550.144.03")
-        assert drydock.driver_starts_image(catalogue, request, image) is starts
+        assert starts(catalogue, request, image) is expected
     mixed = request_of(gpus=("A100", "RTX 4090"), driver="550.144.03")
-    assert not drydock.driver_starts_image(catalogue, mixed, image)
+    assert not starts(catalogue, mixed, image)
 
 
 def test_a_geforce_with_driver_535_starts_an_image_of_cuda_12_4(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
+    catalogue: Catalogue, request_of: Callable[..., Request]
 ) -> None:
     """Up to 12.4 the images listed the GeForce brands too."""
     image = next(row for row in catalogue.images if row.cuda == "12.4")
     request = request_of(gpus=("RTX 4090",), driver="535.183.01")
-    assert drydock.driver_starts_image(catalogue, request, image)
+    assert starts(catalogue, request, image)
 
 
 def test_an_image_that_every_newer_driver_starts_is_preferred(solve: Solve) -> None:
@@ -159,12 +172,12 @@ def test_a_driver_below_every_floor_is_refused(solve: Solve) -> None:
     assert solve(gpus=("any",), driver="450.80.01") is None
 
 
-def test_onnxruntime_1_27_0_is_never_given(drydock: ModuleType, catalogue: Any, rows: Any) -> None:
+def test_onnxruntime_1_27_0_is_never_given(catalogue: Catalogue, rows: Any) -> None:
     """Its [cuda] extra asks for a package that does not exist."""
     versions = set()
     for answers in islice(random_answers(rows, seed=11), 3_000):
-        solution = drydock.solve(
-            catalogue, drydock.Request(**{**answers, "framework": "onnxruntime", "cuda": None})
+        solution = solver.solve(
+            catalogue, Request(**{**answers, "framework": "onnxruntime", "cuda": None})
         )
         if solution:
             versions.add(solution.wheel.version)
@@ -195,7 +208,7 @@ def test_the_day_is_an_input(solve: Solve) -> None:
     assert solve(python_version="3.10", today="2026-10-31") is None
 
 
-def test_jax_and_tensorflow_are_known_although_they_are_not_offered_yet(solve: Solve) -> None:
+def test_jax_and_tensorflow_get_the_wheels_of_their_own_extras(solve: Solve) -> None:
     jax = solve(framework="jax", driver="580", gpus=("H100",))
     assert jax.wheel.requirements == ("jax[cuda13]==0.12.0.1",)
     assert jax.image.kind == "slim", "LD_LIBRARY_PATH must not be set"
@@ -206,31 +219,29 @@ def test_jax_and_tensorflow_are_known_although_they_are_not_offered_yet(solve: S
     assert solve(framework="tensorflow", gpus=("RTX 5090",)) is None
 
 
-def test_the_solver_looks_at_few_rows(
-    drydock: ModuleType, catalogue: Any, rows: dict[str, Any]
-) -> None:
+def test_the_solver_looks_at_few_rows(catalogue: Catalogue, rows: dict[str, Any]) -> None:
     """A form renders its choices many times. Counting calls does not depend on the machine."""
     calls = 0
 
-    def counted(each: Any) -> Any:
-        def holds(*arguments: Any) -> bool:
+    def counted(each: Rule) -> Rule:
+        def holds(objects: tuple[Any, ...]) -> bool:
             nonlocal calls
             calls += 1
-            return each.holds(*arguments)
+            return each.holds(objects)
 
-        return drydock.Constraint(each.name, each.on, holds, each.rule, each.silent)
+        return replace(each, holds=holds)
 
-    constraints = [counted(each) for each in drydock.CONSTRAINTS]
+    rules = [counted(each) for each in RULES]
     worst = 0
     for answers in islice(random_answers(rows, seed=3), 500):
         calls = 0
-        drydock.solve(catalogue, drydock.Request(**answers), constraints)
+        solver.solve(catalogue, Request(**answers), rules)
         worst = max(worst, calls)
     assert worst < 12_000
 
 
 def test_where_its_own_minor_is_missing_the_nearest_below_comes_before_one_above(
-    drydock: ModuleType, catalogue: Any, request_of: Callable[..., Any]
+    catalogue: Catalogue, request_of: Callable[..., Request]
 ) -> None:
     """A newer nvcc or CUDA runtime than the wheels were built with is the second choice."""
     without = copy.copy(catalogue)
@@ -238,7 +249,7 @@ def test_where_its_own_minor_is_missing_the_nearest_below_comes_before_one_above
     without.images = tuple(row for row in catalogue.images if row.cuda not in missing)
     vars(without).pop("builders", None)
     request = request_of(cuda="12.6", compile_cuda=True)
-    solution = drydock.solve(without, request)
+    solution = solver.solve(without, request)
     # 12.8 is nearer.
     assert solution.image.cuda == "12.3"
     assert solution.devel.cuda == "12.3"

@@ -1,0 +1,1 @@
+"""Builds, deliveries and starts of the image, side by side with what people use today."""

@@ -1,0 +1,24 @@
+"""Drydock's answers to its form: it chooses the image, the wheels and the versions.
+
+The form (`copier.yml`) asks; this package answers. A room reads only from the rooms above it:
+
+| module | what it holds |
+| --- | --- |
+| `versions` | versions and dates, as values that compare |
+| `rows` | what one row of the catalogue says: a GPU, a wheel, an image, ... |
+| `catalogue` | all rows, read from `../catalogue/*.json`, which hold every fact |
+| `questions` | the questions of the form, and the values to choose from |
+| `texts`, `names`, `answers` | is one answer acceptable by itself? |
+| `request` | the answers that the solver reads; `None` means "any will do" |
+| `rules/` | what goes together: `wheels`, `pythons`, `images`, `drivers`, `gpus`, `compilers` |
+| `solver` | the first combination of rows that breaks no rule |
+| `fixes`, `refusal` | why there is none, and the nearest answers that have one |
+| `form` | defaults, choices and checks for each question |
+| `stack/` | what the templates read: `keys` lists it, the others compute it |
+| `jinja` | the thin layer that Copier's Jinja calls |
+
+Everything but `jinja` is a pure function of a catalogue and a mapping of answers. Nothing in here
+formats an image tag: the solver returns rows of the catalogue or nothing. There is no network
+access, no subprocess and no write; the only files read are the catalogue and, for the default of
+one question, the version of a loaded NVIDIA driver.
+"""

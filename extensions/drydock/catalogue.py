@@ -1,0 +1,211 @@
+"""The facts, read from `extensions/catalogue/*.json` and joined into rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .rows import (
+    Dependency,
+    DriverBranch,
+    Framework,
+    Gpu,
+    Image,
+    Platform,
+    System,
+    Toolkit,
+    Uv,
+    Wheel,
+)
+from .versions import Version, is_supported, version
+
+FOLDER = Path(__file__).parents[1] / "catalogue"
+
+# In the order in which the form lists them.
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+
+Row = TypeVar("Row")
+
+
+class Catalogue:
+    """All facts.
+
+    Args:
+        folder: where the `*.json` files lie.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: a file is missing or is not the catalogue it
+            should be.
+    """
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Read the folder."""
+        data = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
+        self.as_of: str = data["calendar"]["as_of"]
+        self.tools: dict[str, dict[str, str]] = data["tools"]
+        self.dependencies = _rows(Dependency, data["dependencies"]["dependencies"])
+        self.uv = _row(Uv, data["uv"]["uv"][0])
+        self.platforms = _by_name(_rows(Platform, data["platforms"]["platforms"]))
+        self.systems = _by_name(_rows(System, data["systems"]["systems"]))
+        self.gpus = _by_name(_rows(Gpu, data["gpus"]["gpus"]))
+        self.python_end: dict[str, str | None] = {
+            row["version"]: row["end_of_life"] for row in data["python"]["versions"]
+        }
+        self.floors: dict[int, str] = {
+            row["cuda_major"]: row["driver"] for row in data["drivers"]["floors"]
+        }
+        self.branches = _rows(DriverBranch, data["drivers"]["branches"])
+        self.toolkits = {row.cuda: row for row in _rows(Toolkit, data["nvidia-cuda"]["toolkits"])}
+        self.frameworks = {
+            name: _row(Framework, {**row, "module": row["import"]})
+            for name in FRAMEWORKS
+            for row in [data[name]["framework"]]
+        }
+        self.wheels = {name: _best_first(_wheels(name, data[name])) for name in FRAMEWORKS}
+        self.images = (*_nvidia_images(data["nvidia-cuda"]), *_python_images(data["python"]))
+
+    def wheels_of(self, framework: str | None) -> Iterator[Wheel]:
+        """Yield the wheels of a framework, or of all of them; the best of each first."""
+        for name in [framework] if framework else self.frameworks:
+            yield from self.wheels[name]
+
+    @cached_property
+    def builders(self) -> tuple[Image, ...]:
+        """The images that have nvcc."""
+        return tuple(image for image in self.images if "devel" in (image.flavour or ""))
+
+    @cached_property
+    def pythons(self) -> tuple[str, ...]:
+        """Python versions, newest first."""
+        return tuple(sorted(self.python_end, key=version, reverse=True))
+
+    @cached_property
+    def imaged_pythons(self) -> frozenset[str]:
+        """Python versions that have a plain image."""
+        return frozenset(image.python for image in self.images if image.python)
+
+    @cached_property
+    def common_python(self) -> str:
+        """The newest Python that the newest release of every framework supports.
+
+        It is the default: a project can then change its framework without changing Python, and
+        a machine is likely to have it already.
+        """
+        newest = [set(wheels[0].pythons) for wheels in self.wheels.values()]
+        return next(python for python in self.pythons if all(python in some for some in newest))
+
+    @cached_property
+    def pythons_by_preference(self) -> tuple[str, ...]:
+        """The common Python first, then the newest."""
+        others = (python for python in self.pythons if python != self.common_python)
+        return (self.common_python, *others)
+
+    def python_image(self, python: str) -> Image:
+        """Return the plain image of a Python version on the newest system."""
+        rows = [row for row in self.images if row.kind == "slim" and row.python == python]
+        return min(rows, key=lambda row: row.os_age)
+
+    def driver_cuda(self, driver: Version) -> Version:
+        """Return the newest CUDA that a driver supports, (0, 0) if it is older than the rows.
+
+        It is a property of the driver's branch: 550.54.14 and 550.144.03 both support 12.4.
+        """
+        for row in self.branches:
+            if row.branch <= driver[0]:
+                return version(row.cuda)
+        return (0, 0)
+
+    def driver_of_cuda(self, cuda: str) -> str:
+        """Return the driver branch that first supports a CUDA version."""
+        wanted = version(cuda)
+        fitting = [row.branch for row in self.branches if version(row.cuda) >= wanted]
+        return str(min(fitting, default=self.branches[0].branch + 1))
+
+    def driver_supports(self, driver: Version, image: Image) -> bool:
+        """Tell whether a driver, and so every newer one, supports the CUDA of an image.
+
+        A branch that NVIDIA_REQUIRE_CUDA lists says nothing of the next branch, and it relies on
+        the image's compatibility libraries, which are not made for GeForce.
+        """
+        return self.driver_cuda(driver) >= version(image.min_cuda or "0.0")
+
+    @cached_property
+    def notable_drivers(self) -> tuple[str, ...]:
+        """Drivers at which something changes: the wheels' floors and the branches."""
+        return (*self.floors.values(), *(str(row.branch) for row in self.branches))
+
+    def branch(self, driver: str) -> DriverBranch | None:
+        """Return the row of a driver's branch, None if there is none."""
+        number = version(driver)[0]
+        return next((row for row in self.branches if row.branch == number), None)
+
+    def long_term_driver(self, today: str) -> str:
+        """Return the newest driver branch that has long-term support on a day."""
+        return next(
+            str(row.branch)
+            for row in self.branches
+            if row.kind == "long-term" and is_supported(row.end_of_life, today)
+        )
+
+
+def _row(cls: type[Row], row: Mapping[str, Any]) -> Row:
+    """Build a dataclass from a JSON row, leaving out what the class does not hold."""
+    wanted = {field.name for field in fields(cls)}
+    return cls(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in row.items()
+            if name in wanted
+        }
+    )
+
+
+def _rows(cls: type[Row], rows: Iterable[Mapping[str, Any]]) -> tuple[Row, ...]:
+    return tuple(_row(cls, row) for row in rows)
+
+
+def _by_name(rows: Iterable[Row]) -> dict[str, Row]:
+    return {row.name: row for row in rows}
+
+
+def _nvidia_images(data: Mapping[str, Any]) -> Iterator[Image]:
+    """Join the images with the driver rules of their releases."""
+    rules = {row["release"]: row for row in data["rules"]}
+    return (_row(Image, {**rules[row["release"]], **row}) for row in data["images"])
+
+
+def _python_images(data: Mapping[str, Any]) -> Iterator[Image]:
+    return (
+        _row(Image, {**row, "status": "current"})
+        for row in data["images"]
+        if row.get("status") != "gone"
+    )
+
+
+def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
+    """Join the builds of a framework with their releases."""
+    releases = {row["version"]: row for row in data["releases"]}
+    for build in data["builds"]:
+        release = releases[build["version"]]
+        yield _row(
+            Wheel,
+            {
+                **build,
+                "framework": framework,
+                "kernels": {host: tuple(row) for host, row in build["kernels"].items()},
+                "pythons": release["pythons"],
+                "companions": release["companions"],
+                "broken": build.get("broken") or release.get("broken"),
+            },
+        )
+
+
+def _best_first(wheels: Iterable[Wheel]) -> tuple[Wheel, ...]:
+    """Sort by release, newest first; of one the build with its own CUDA, PyPI's, newest CUDA."""
+    by_cuda = sorted(wheels, key=lambda wheel: wheel.cuda_version, reverse=True)
+    by_build = sorted(by_cuda, key=lambda wheel: (not wheel.bundles_cuda, wheel.index is not None))
+    return tuple(sorted(by_build, key=lambda wheel: version(wheel.version), reverse=True))

@@ -1,0 +1,189 @@
+"""The form: the choices, the default and the check of each question, beside the other answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from copier.errors import UserMessageError
+
+from .answers import as_bool, check_alone
+from .catalogue import Catalogue
+from .names import name_of_folder
+from .questions import ADVANCED, GPU_QUESTIONS, QUESTIONS, Answers, every_value, today
+from .refusal import explain, refusal, sentence_of
+from .request import SOLVER_QUESTIONS, BadAnswerError, read_request
+from .solver import solve
+
+
+def choices(catalogue: Catalogue, answers: Answers, question: str) -> list[str | list[str]]:
+    """List the values of a question that can still succeed, as values or [label, value] pairs.
+
+    Args:
+        catalogue: the facts.
+        answers: the answers so far; an answer that is absent may still become anything.
+        question: one that is answered by choosing, and that the solver reads.
+
+    Raises:
+        KeyError: the question has no list of values.
+    """
+    others = _without(answers, question)
+    values = _possible(catalogue, others, question, every_value(catalogue, others, question))
+    if question == "framework":
+        return [[catalogue.frameworks[value].title, value] for value in values]
+    if question == "platform":
+        return [[catalogue.platforms[value].title, value] for value in values]
+    if question == "gpus":
+        return [[_gpu_label(catalogue, value), value] for value in values]
+    return list(values)
+
+
+def _without(answers: Answers, question: str) -> dict[str, Any]:
+    return {name: value for name, value in answers.items() if name != question}
+
+
+def _possible(
+    catalogue: Catalogue, others: Answers, question: str, values: Iterable[str]
+) -> Iterator[str]:
+    """Yield the values of a question with which the other answers have a solution."""
+    for value in values:
+        picked = [value] if question == "gpus" else value
+        try:
+            request = read_request(catalogue, {**others, question: picked})
+        except BadAnswerError:
+            # The value itself, or what another answer becomes beside it.
+            continue
+        if solve(catalogue, request) is not None:
+            yield value
+
+
+def _gpu_label(catalogue: Catalogue, name: str) -> str:
+    if name == "any":
+        return "any (not known yet)"
+    gpu = catalogue.gpus[name]
+    return f"{name} ({gpu.generation}, compute capability {gpu.compute})"
+
+
+def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str]:
+    """Return the default of a question: a value that is valid with every other answer given.
+
+    Where the answers given conflict already there is none; `stack` then says why.
+
+    Raises:
+        KeyError: the question has a default that depends on nothing, and `copier.yml` spells it.
+    """
+    if question == "image_name" and answers.get("project_name"):
+        return str(answers["project_name"])
+    if question in ("project_name", "image_name"):
+        settings = answers.get("_copier_conf") or {}
+        return name_of_folder(catalogue, str(settings.get("dst_path") or "."))
+    others = _without(answers, question)
+    preferred = _preferred(catalogue, others, question)
+    value = next(_possible(catalogue, others, question, preferred), preferred[0])
+    return [value] if question == "gpus" else value
+
+
+def _preferred(catalogue: Catalogue, others: Answers, question: str) -> list[str]:
+    """List the values that may become the default of a question, the best one first."""
+    if question == "framework":
+        first = ["pytorch"] if others.get("accelerator") == "gpu" else []
+        return list(dict.fromkeys([*first, *catalogue.frameworks]))
+    if question == "gpus":
+        return every_value(catalogue, others, question)
+    if question == "python_version":
+        return list(catalogue.pythons_by_preference)
+    if question == "driver":
+        loaded = loaded_driver()
+        long_term = catalogue.long_term_driver(today(catalogue, others))
+        return [*([loaded] if loaded else []), long_term, *catalogue.notable_drivers]
+    raise KeyError(question)
+
+
+def loaded_driver(roots: Iterable[Path] = (Path("/proc"), Path("/sys"))) -> str | None:
+    """Return the version of this machine's NVIDIA kernel module, None where none is loaded."""
+    for root in roots:
+        for path in (root / "driver/nvidia/version", root / "module/nvidia/version"):
+            try:
+                text = path.read_text("utf-8", errors="replace")
+            except OSError:
+                continue
+            found = re.search(r"\b\d{3,4}(?:\.\d+){1,2}\b", text)
+            if found:
+                return found.group()
+    return None
+
+
+def check(catalogue: Catalogue, answers: Answers, question: str, value: Any) -> str:
+    """Return "" if a value is acceptable beside the other answers, else what to answer instead.
+
+    Raises:
+        KeyError: there is no such question.
+    """
+    sentence = check_alone(catalogue, answers, question, value)
+    if sentence or question not in SOLVER_QUESTIONS:
+        return sentence
+    try:
+        return refusal(catalogue, read_request(catalogue, {**answers, question: value}))
+    except BadAnswerError:
+        # Another answer is at fault, and is refused at its own question.
+        return ""
+
+
+def preflight(catalogue: Catalogue, answers: Answers, given: Answers | None = None) -> bool:
+    """Look at the answers given in advance, before the first question is asked.
+
+    Args:
+        catalogue: the facts.
+        answers: every answer known by now, an earlier run's among them.
+        given: the ones given for this run, by --data or --data-file; all of them by default.
+
+    Returns:
+        True.
+
+    Raises:
+        UserMessageError: the first bad answer, or answers that conflict, in one line.
+    """
+    given = answers if given is None else given
+    known = {name: value for name, value in answers.items() if name in QUESTIONS}
+    gpu = str(known.get("accelerator", "cpu")) == "gpu"
+    for name in QUESTIONS:
+        if name not in given or (name in GPU_QUESTIONS and "accelerator" in known and not gpu):
+            continue
+        sentence = check_alone(catalogue, known, name, given[name])
+        sentence = sentence or _not_asked(known, name, given[name])
+        if sentence:
+            raise UserMessageError(f"{name}: {sentence}")
+    try:
+        request = read_request(catalogue, known)
+    except BadAnswerError:
+        # An earlier run's answer that is no longer offered: Copier asks that question again.
+        return True
+    if solve(catalogue, request) is None:
+        conflict = explain(catalogue, request)
+        if any(name in given for name, _ in conflict.answers):
+            raise UserMessageError(sentence_of(catalogue, request, conflict))
+    return True
+
+
+def _not_asked(answers: Answers, question: str, value: Any) -> str:
+    """Say that an answer given in advance has no effect, or one that would not be remembered."""
+    if str(value).lower() in ("", "auto", "false", "[]"):
+        return ""
+    if question in GPU_QUESTIONS and "accelerator" not in answers:
+        return "It is asked only for a GPU; give accelerator=gpu too."
+    if question in ADVANCED and not as_bool(answers.get("advanced", False)):
+        return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
+    return ""
+
+
+def with_defaults(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:
+    """Return the answers with the default of each absent one that the solver or `stack` reads."""
+    complete = {"accelerator": "cpu", "platform": "docker", **answers}
+    for question in ("framework", "gpus", "driver", "python_version"):
+        if question in GPU_QUESTIONS and str(complete["accelerator"]) != "gpu":
+            continue
+        if question not in complete:
+            complete[question] = default(catalogue, complete, question)
+    return complete

@@ -1,0 +1,112 @@
+"""The request: the answers that the solver reads, tidied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from .answers import as_bool, as_list, check_alone
+from .catalogue import Catalogue
+from .questions import GPU_QUESTIONS, Answers
+from .questions import today as day_of
+from .rows import Gpu
+from .versions import Version, version
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the solver. The fields are named after the questions of the form.
+
+    `None`, or an empty tuple, means that the answer is free: any value will do. `gpus` holds
+    names of the catalogue, or "any" alone. `today` is an ISO date.
+    """
+
+    today: str
+    accelerator: str = "cpu"
+    workload: str | None = None
+    framework: str | None = None
+    gpus: tuple[str, ...] = ()
+    driver: str | None = None
+    python_version: str | None = None
+    platform: str | None = None
+    framework_version: str | None = None
+    cuda: str | None = None
+    gpu_base: str | None = None
+    compile_cuda: bool = False
+
+    @cached_property
+    def driver_version(self) -> Version | None:
+        """The driver as numbers, None if it is free."""
+        return version(self.driver) if self.driver else None
+
+
+SOLVER_QUESTIONS = tuple(field.name for field in fields(Request) if field.name != "today")
+
+
+class BadAnswerError(ValueError):
+    """One answer is not acceptable by itself; the message names the question and says why."""
+
+
+def read_request(catalogue: Catalogue, answers: Answers) -> Request:
+    """Turn answers into a request. An answer that is absent stays free.
+
+    Args:
+        catalogue: the facts.
+        answers: question to answer; strings as they stand on a command line are understood.
+            `today` (an ISO date) may be among them and defaults to the catalogue's own date.
+
+    Raises:
+        BadAnswerError: an answer is malformed or not in the catalogue.
+    """
+    values: dict[str, Any] = {"today": day_of(catalogue, answers)}
+    given = {name: answers[name] for name in SOLVER_QUESTIONS if name in answers}
+    if given.get("accelerator", "cpu") == "cpu":
+        given = {name: value for name, value in given.items() if name not in GPU_QUESTIONS}
+    for name, value in given.items():
+        sentence = check_alone(catalogue, answers, name, value)
+        if sentence:
+            raise BadAnswerError(f"{name}: {sentence}")
+        if name == "gpus":
+            values[name] = as_list(value)
+        elif name == "compile_cuda":
+            values[name] = as_bool(value)
+        elif str(value) != "auto":
+            values[name] = str(value)
+    return Request(**values)
+
+
+def gpu_rows(catalogue: Catalogue, request: Request) -> tuple[Gpu, ...]:
+    """Return the rows of the GPUs that the request names; "any" names none."""
+    return tuple(catalogue.gpus[name] for name in request.gpus if name != "any")
+
+
+# An answer of the request: the question, and its value as one answers it; for `gpus` one of the
+# names, so that a conflict can be about one GPU of several.
+Answer = tuple[str, str]
+
+
+def given_answers(request: Request) -> list[Answer]:
+    """List the answers that are not free, in the order of the form, except the accelerator."""
+    answers: list[Answer] = []
+    for name in SOLVER_QUESTIONS:
+        value = getattr(request, name)
+        if name == "accelerator" or not value:
+            continue
+        if name == "gpus":
+            answers += [(name, gpu) for gpu in value]
+        else:
+            answers.append((name, "true" if value is True else value))
+    return answers
+
+
+def keep(request: Request, answers: Iterable[Answer]) -> Request:
+    """Return the request with only these answers and the accelerator; every other one is free."""
+    kept = list(answers)
+    values: dict[str, Any] = {
+        name: True if name == "compile_cuda" else value for name, value in kept if name != "gpus"
+    }
+    values.setdefault("accelerator", request.accelerator)
+    gpus = tuple(value for name, value in kept if name == "gpus")
+    return Request(today=request.today, gpus=gpus, **values)

@@ -1,0 +1,204 @@
+"""What one row of the catalogue says. A class has the columns that the code reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from .versions import Version, version
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A machine-learning framework, for instance PyTorch.
+
+    `module` is what Python imports, `artefact` the file of a trained model, and `library_path`
+    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH.
+    """
+
+    name: str
+    title: str
+    package: str
+    module: str
+    artefact: str
+    workloads: tuple[str, ...]
+    index_url: str | None
+    library_path: str
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One build of one release of a framework, for instance PyTorch 2.15.0 for CUDA 13.0.
+
+    `cuda` is None for a CPU build. `kernels` maps a CPU architecture to the compute capabilities
+    compiled in; "12.0+PTX" also runs on every newer one. `broken` says why it cannot be installed.
+    """
+
+    framework: str
+    version: str
+    build: str
+    cuda: str | None
+    cudnn: int | None
+    index: str | None
+    requirements: tuple[str, ...]
+    kernels: Mapping[str, tuple[str, ...]]
+    bundles_cuda: bool
+    marker: str | None
+    download_mb: int | None
+    pythons: tuple[str, ...]
+    companions: Mapping[str, str]
+    broken: str | None
+
+    @property
+    def accelerator(self) -> str:
+        """What the build runs on: "gpu" or "cpu"."""
+        return "cpu" if self.cuda is None else "gpu"
+
+    @cached_property
+    def cuda_version(self) -> Version:
+        """The CUDA version as numbers, (0, 0) where there is none."""
+        return version(self.cuda or "0.0")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The names of the packages that it requires."""
+        return tuple(package_name(requirement) for requirement in self.requirements)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A base image: python:slim (`python` is set) or nvidia/cuda (`cuda` is set).
+
+    An nvidia/cuda image starts on a driver that supports CUDA `min_cuda`, or is of one of
+    `driver_branches`, which count for a GeForce only where `geforce` says so.
+    """
+
+    image: str
+    os: str
+    status: str
+    python: str | None = None
+    cuda: str | None = None
+    flavour: str | None = None
+    cudnn: int | None = None
+    min_cuda: str | None = None
+    driver_branches: tuple[int, ...] = ()
+    geforce: bool = False
+    digest: str | None = None
+    library_path: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "slim" for a python image, "nvidia" for one with CUDA."""
+        return "slim" if self.cuda is None else "nvidia"
+
+    @cached_property
+    def cuda_version(self) -> Version:
+        """The CUDA version as numbers, (0, 0) where there is none."""
+        return version(self.cuda or "0.0")
+
+    @cached_property
+    def os_age(self) -> float:
+        """A number that is the smaller the newer the system, among images of one distribution."""
+        return -float(self.os.split()[1])
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU model: what it needs of a wheel (compute, host) and of a driver (from, to)."""
+
+    name: str
+    compute: str
+    generation: str
+    brand: str
+    host: str
+    driver_from: str | None
+    driver_to: str | None
+    refused: str | None = None
+
+    @property
+    def compute_number(self) -> float:
+        """The compute capability as a number, to measure how near two of them are."""
+        major, minor = version(self.compute)
+        return major + minor / 10
+
+
+@dataclass(frozen=True)
+class DriverBranch:
+    """A branch of the NVIDIA driver, such as 580, and the newest CUDA that it supports.
+
+    `kind` is "long-term", "production", "new-feature", "ended", or None where it is not known.
+    """
+
+    branch: int
+    cuda: str
+    kind: str | None
+    end_of_life: str | None
+
+
+@dataclass(frozen=True)
+class System:
+    """A release of Debian or Ubuntu."""
+
+    name: str
+    glibc: str
+    end_of_life: str
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """The compute capabilities for which the nvcc of a CUDA version compiles."""
+
+    cuda: str
+    oldest_compute: str
+    newest_compute: str
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where containers run: their user, folders, port, routes and variables.
+
+    `architecture` is set where every machine has the same, `runs_as` is the user and group that
+    the platform gives a container, and `registry` an example of where its images lie.
+    """
+
+    name: str
+    title: str
+    uid: int
+    gid: int
+    home: str
+    workdir: str
+    port: int
+    architecture: str | None
+    runs_as: str
+    registry: str
+    routes: Mapping[str, str | None]
+    variables: Mapping[str, str]
+    paths: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A package that a project starts with; None stands for every framework, workload, platform."""
+
+    requirement: str
+    group: str
+    frameworks: tuple[str, ...] | None
+    workloads: tuple[str, ...] | None
+    platforms: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Uv:
+    """The uv that the image and CI use, and the build backend that belongs to it."""
+
+    image: str
+    version: str
+    build: str
+    digest: str | None = None
+
+
+def package_name(requirement: str) -> str:
+    """Return the name that a requirement begins with."""
+    return re.split(r"[\[=<>~! ;]", requirement, maxsplit=1)[0]

@@ -1,0 +1,82 @@
+"""Packages for the templates: the framework's wheels, their indexes, and what goes with them."""
+
+from __future__ import annotations
+
+from ..catalogue import Catalogue
+from ..rows import Framework, Wheel
+from ..solver import Solution
+from . import keys
+
+
+def framework_of(solution: Solution) -> keys.Framework:
+    """Return the framework with its build for the CPU, and that for the GPU if there is one."""
+    wheel = solution.wheel
+    gpu: keys.GpuBuild | None = None
+    if wheel.accelerator == "gpu":
+        gpu = {"requirements": list(wheel.requirements), "bundles_cuda": wheel.bundles_cuda}
+    return {
+        "title": solution.framework.title,
+        "artefact": solution.framework.artefact,
+        "cpu": {"requirements": list(solution.cpu_wheel.requirements)},
+        "gpu": gpu,
+    }
+
+
+def indexes_and_sources(
+    solution: Solution, index_url: str
+) -> tuple[list[keys.Index], list[keys.Source]]:
+    """Return what [[tool.uv.index]] and [tool.uv.sources] say of the CPU and the GPU build.
+
+    Args:
+        solution: what was chosen.
+        index_url: where the framework's indexes lie, one below it for each build.
+    """
+    indexes: list[keys.Index] = []
+    origins: dict[str, list[keys.Origin]] = {}
+    builds = {"cpu": solution.cpu_wheel}
+    if solution.wheel.accelerator == "gpu":
+        builds["gpu"] = solution.wheel
+    for group, wheel in builds.items():
+        index = _index(solution.framework, wheel, index_url)
+        if index is None:
+            continue
+        indexes.append(index)
+        groups = [group]
+        if group == "gpu" and solution.devel:
+            # uv applies a source by the group that is asked for, and `cuda` includes `gpu`.
+            groups.append("cuda")
+        for package in wheel.packages:
+            origins.setdefault(package, []).extend(
+                {"index": index["name"], "marker": wheel.marker, "group": one} for one in groups
+            )
+    return indexes, [{"package": name, "origins": rows} for name, rows in origins.items()]
+
+
+def _index(framework: Framework, wheel: Wheel, index_url: str) -> keys.Index | None:
+    """The index of a build, None where that is PyPI."""
+    if wheel.index is None:
+        return None
+    url = f"{index_url.rstrip('/')}/{wheel.index}"
+    return {"name": f"{framework.name}-{wheel.index}", "url": url}
+
+
+def requirements(catalogue: Catalogue, solution: Solution, platform: str, group: str) -> list[str]:
+    """Return what a project of this kind starts with in a group, beside the framework."""
+    framework, workload = solution.framework.name, solution.request.workload
+    return [
+        row.requirement
+        for row in catalogue.dependencies
+        if row.group == group
+        and (row.frameworks is None or framework in row.frameworks)
+        and (row.workloads is None or workload in row.workloads)
+        and (row.platforms is None or platform in row.platforms)
+    ]
+
+
+def tools(catalogue: Catalogue) -> dict[str, dict[str, str]]:
+    """Return the tools of a project's CI and hooks, without where each row was read."""
+    return {
+        name: {key: value for key, value in row.items() if key not in ("source", "read", "note")}
+        for name, row in catalogue.tools.items()
+        if name != "checkov"  # with which the tests of this repository look at projects
+    }

@@ -1,0 +1,72 @@
+"""Write parts of pylock.toml files: the same lines, without the packages that are not of the part.
+
+    python split_lock.py PART=pylock.toml ...    writes pylock.PART.toml for each
+
+The part `nvidia` is NVIDIA's libraries; `source` is what has to be built, because it has no wheel
+for this Linux or comes from Git. The Dockerfile runs this on what `uv export` wrote. A part depends
+on its packages alone, so that the layer which is installed from it stays while they do.
+"""
+
+import platform
+import sys
+import tomllib
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+START = "\n[[packages]]\n"
+
+
+def file_name(file: dict) -> str:
+    """Name of a file that a package lists (https://peps.python.org/pep-0751/)."""
+    return PurePosixPath(urlsplit(file.get("url") or file["path"]).path).name
+
+
+def fits(wheel: str) -> bool:
+    """Can this Python on this Linux install a wheel of that name? (uv decides in the end; it also
+    looks at the version of glibc.)
+
+    https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
+    """
+    *_, pythons, abi, systems = wheel.removesuffix(".whl").split("-")
+    mine = sys.version_info.minor
+    older = {f"{kind}3{minor}" for kind in ("cp", "py") for minor in range(mine)}
+    tags = {"py3", f"py3{mine}", f"cp3{mine}"}
+    if abi == "abi3":
+        tags |= older
+    elif abi == "none":
+        tags |= {tag for tag in older if tag.startswith("py")}
+    return (
+        abi in {"none", "abi3", f"cp3{mine}"}
+        and not tags.isdisjoint(pythons.split("."))
+        and any(
+            system == "any"
+            or (system.startswith(("manylinux", "linux")) and system.endswith(platform.machine()))
+            for system in systems.split(".")
+        )
+    )
+
+
+def is_nvidia(package: dict) -> bool:
+    """Is the package, an entry of the file, a library of NVIDIA?"""
+    return package["name"].startswith("nvidia-")
+
+
+def is_source(package: dict) -> bool:
+    """Is the package, an entry of the file, to be built?"""
+    if "archive" in package:
+        return not file_name(package["archive"]).endswith(".whl")
+    if "sdist" in package:
+        return not any(fits(file_name(wheel)) for wheel in package.get("wheels", []))
+    return "vcs" in package
+
+
+PARTS = {"nvidia": is_nvidia, "source": is_source}
+
+for argument in sys.argv[1:]:
+    part, _, path = argument.partition("=")
+    text = Path(path).read_text()
+    head, *tables = text.split(START)
+    entries = zip(tables, tomllib.loads(text)["packages"], strict=True)
+    kept = [table for table, package in entries if PARTS[part](package)]
+    content = START.join([head, *kept]) if kept else f"{head}\npackages = []"
+    Path(f"pylock.{part}.toml").write_text(f"{content.rstrip()}\n")

@@ -1,0 +1,125 @@
+"""Every framework, for real: locked, installed and run on this machine's CPU, locked for GPUs."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import indexes, projects
+from tests.support.host import Unavailable
+
+# The loopback index has one wheel of torch, for one Python.
+TORCH = {"advanced": True, "framework_version": "2.13.0", "python_version": "3.11"}
+FRAMEWORKS = {"pytorch": TORCH, "jax": {}, "tensorflow": {}, "onnxruntime": {}}
+KINDS = [
+    (framework, workload)
+    for framework in FRAMEWORKS
+    for workload in ("train", "serve")
+    if (framework, workload) != ("onnxruntime", "train")
+]
+
+
+@pytest.fixture(scope="module")
+def torch_answers() -> Iterator[dict[str, object]]:
+    """Answers for PyTorch, with a stand-in for its index, which only has builds for one Python."""
+    try:
+        wheel = indexes.find_wheel("torch-2.13.0")
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126")}, port=28125)
+    yield TORCH | {"pytorch_index": index.url}
+    index.close()
+
+
+def answers(framework: str, request: pytest.FixtureRequest) -> dict[str, object]:
+    """What to answer for a framework beside its name."""
+    return request.getfixturevalue("torch_answers") if framework == "pytorch" else {}
+
+
+def names(pylock: str) -> set[str]:
+    """The packages of a list that uv exported."""
+    return {package["name"] for package in tomllib.loads(pylock)["packages"]}
+
+
+@pytest.mark.parametrize(("framework", "workload"), KINDS)
+def test_a_cpu_project_runs_and_its_own_tests_pass(
+    framework: str,
+    workload: str,
+    template: Path,
+    tmp_path: Path,
+    network: None,
+    request: pytest.FixtureRequest,
+) -> None:
+    project = projects.generate(
+        template,
+        tmp_path / "demo",
+        lock=True,
+        framework=framework,
+        workload=workload,
+        **answers(framework, request),
+    )
+    projects.run("uv", "sync", "--locked", "--quiet", cwd=project)
+    python = project / ".venv/bin/python"
+    if workload == "train":
+        done = projects.run(python, "main.py", cwd=project)
+        stated = re.search(r"(\d\d\.\d) %", next(project.glob("src/*/train.py")).read_text())[1]
+        last = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")][-1]
+        # Other machines sum in another order: near, not equal.
+        assert last["test_accuracy"] == pytest.approx(float(stated) / 100, abs=0.02)
+    else:
+        done = projects.run(python, "-m", "demo.fit", cwd=project)
+        reads = float(re.search(r"reads (\d\d\.\d)%", done.stdout)[1])
+        stated = re.search(r"(\d\d\.\d) %", next(project.glob("src/*/fit.py")).read_text())[1]
+        assert reads == pytest.approx(float(stated), abs=2)
+    tests = projects.run(python, "-m", "pytest", "-q", cwd=project)
+    assert re.search(r"\d+ passed", tests.stdout)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_gpu_project_locks_both_builds_and_keeps_cuda_from_the_cpu_one(
+    framework: str,
+    template: Path,
+    tmp_path: Path,
+    network: None,
+    request: pytest.FixtureRequest,
+) -> None:
+    project = projects.generate(
+        template,
+        tmp_path / "demo",
+        lock=True,
+        accelerator="gpu",
+        workload="serve",
+        framework=framework,
+        **answers(framework, request),
+    )
+    projects.run("uv", "lock", "--check", cwd=project)
+
+    def exported(*words: str) -> set[str]:
+        command = ("uv", "export", "--quiet", "--locked", "--format", "pylock.toml")
+        return names(projects.run(*command, "--no-emit-project", *words, cwd=project).stdout)
+
+    default, gpu = exported(), exported("--no-default-groups", "--group", "gpu")
+    assert not {name for name in default if name.startswith(("nvidia-", "triton"))}
+    assert {name for name in gpu if name.startswith("nvidia-")}
+    assert "pytest" in default and "pytest" not in gpu
+    assert exported("--only-group", "gpu") < gpu
+
+
+def test_a_cuda_build_from_the_pytorch_index_is_locked_beside_the_cpu_build(
+    template: Path, tmp_path: Path, network: None, torch_answers: dict
+) -> None:
+    """CUDA 12.6 is not on PyPI: both builds come from indexes of their own."""
+    more = {"accelerator": "gpu", "framework": "pytorch", "cuda": "12.6", "gpus": ["V100"]}
+    project = projects.generate(template, tmp_path / "demo", lock=True, **torch_answers, **more)
+    lock = tomllib.loads((project / "uv.lock").read_text())
+    origins = {
+        package["source"]["registry"].rsplit("/", 1)[-1]
+        for package in lock["package"]
+        if package["name"] == "torch"
+    }
+    assert {"cpu", "cu126"} <= origins

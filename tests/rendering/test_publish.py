@@ -1,0 +1,231 @@
+"""What the generated CI publishes and when, and what it never does. `docker` is a stand-in."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import projects
+
+HOSTED = "ghcr.io/acme/demo"
+OTHER = "registry.example.com/team/demo"
+ACCOUNT = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "s3cret"}
+
+# Notes each call, and what `login` reads. TESTED and PUSHED are the layers of the two images.
+DOCKER = """\
+#!/bin/sh
+echo "$*" >>"$LOG"
+case "$*" in
+login*) echo "stdin: $(cat)" >>"$LOG"; exit "${LOGIN:-0}" ;;
+*--metadata-file*) echo "$REPORT" >"$4" ;;
+"buildx imagetools inspect"*) echo "$PUSHED" ;;
+"image inspect"*) echo "$TESTED" ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def made(template: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A project by its CI and the name of its image: call it with both."""
+    top = tmp_path_factory.mktemp("publishing")
+    known: dict[tuple[str, str], Path] = {}
+
+    def make(ci: str, image: str) -> Path:
+        if (ci, image) not in known:
+            folder = top / str(len(known)) / "demo"
+            known[ci, image] = projects.generate(template, folder, ci=ci, image_name=image)
+        return known[ci, image]
+
+    return make
+
+
+REPORT = json.dumps({"publish": {"containerimage.digest": "sha256:ab12"}}, indent=2)
+
+
+def publish(
+    project: Path, tmp_path: Path, *tags: str, **variables: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run the project's script with the stand-in; returns how it ended and the calls it made."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/docker").write_text(DOCKER)
+    (tmp_path / "bin/docker").chmod(0o755)
+    log = tmp_path / "log"
+    log.touch()
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "LOG": str(log)}
+    environment |= {
+        "REPORT": REPORT,
+        "TESTED": "sha256:1\nsha256:2",
+        "PUSHED": "sha256:1\nsha256:2",
+        **variables,
+    }
+    done = subprocess.run(
+        ["sh", "scripts/publish.sh", *tags],
+        cwd=project,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    return done, log.read_text().splitlines()
+
+
+def workflow(project: Path) -> dict:
+    content = yaml.safe_load((project / ".github/workflows/ci.yml").read_text())
+    return {**content, "on": content[True]}  # YAML 1.1 reads the key as a truth value
+
+
+@pytest.mark.parametrize("image", ["demo", "acme/demo", "localhost:5000/demo"])
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_a_name_without_a_registry_is_pushed_nowhere(made, ci: str, image: str) -> None:
+    project = made(ci, image)
+    text = "".join(text for name, text in projects.files(project).items() if name != "README.md")
+    assert not (project / "scripts/publish.sh").exists()
+    assert not re.search(r"publish|push=|packages: write|docker login|REGISTRY|tags: \[", text)
+    assert f"`{image}` names no registry" in (project / "README.md").read_text()
+
+
+@pytest.mark.parametrize("image", [HOSTED, OTHER])
+def test_github_publishes_pushes_after_the_tests_and_the_smoke_test(made, image: str) -> None:
+    content = workflow(made("github", image))
+    assert content["on"]["push"] == {"branches": ["main"], "tags": ["v*"]}
+    job = content["jobs"]["image"]
+    assert job["needs"] == "check"
+    smoke, last = job["steps"][-2:]
+    assert smoke["run"] == f"sh scripts/smoke-test.sh {image}:ci"
+    assert last["run"] == 'sh scripts/publish.sh "$GITHUB_REF_NAME" "$GITHUB_SHA"'
+    assert last["if"] == "github.event_name == 'push'"
+    assert "failure" not in json.dumps(job) and "always" not in json.dumps(job)
+
+
+@pytest.mark.parametrize("image", [HOSTED, OTHER])
+def test_only_the_step_that_publishes_sees_the_account_of_the_registry(made, image: str) -> None:
+    content = workflow(made("github", image))
+    assert content["permissions"] == {"contents": "read"}
+    assert "permissions" not in content["jobs"]["check"]
+    job = content["jobs"]["image"]
+    granted = {"contents": "read", "packages": "write"}
+    assert job.get("permissions") == (granted if image == HOSTED else None)
+    last = job["steps"].pop()
+    source = "github.token" if image == HOSTED else "secrets.REGISTRY_PASSWORD"
+    assert last["env"]["REGISTRY_PASSWORD"] == f"${{{{ {source} }}}}"
+    assert "github.token" not in json.dumps(content) and "REGISTRY" not in json.dumps(content)
+
+
+def test_gitlab_publishes_the_default_branch_and_versions_after_the_smoke_test(made) -> None:
+    content = yaml.safe_load((made("gitlab", OTHER) / ".gitlab-ci.yml").read_text())
+    rules = [rule["if"] for rule in content["workflow"]["rules"]]
+    assert rules[1:] == ["$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH", "$CI_COMMIT_TAG =~ /^v/"]
+    assert content["stages"].index("check") < content["stages"].index("build")
+    *_, bake, smoke, last = content["build"]["script"]
+    assert bake == "docker buildx bake"
+    assert smoke == f"sh scripts/smoke-test.sh {OTHER}:ci"
+    assert last.splitlines() == [
+        'if test "$CI_PIPELINE_SOURCE" != merge_request_event; then',
+        '  sh scripts/publish.sh "$CI_COMMIT_REF_NAME" "$CI_COMMIT_SHA"',
+        "fi",
+    ]
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"REGISTRY_USERNAME": "robot"}, {**ACCOUNT, "REGISTRY_PASSWORD": ""}]
+)
+def test_without_an_account_nothing_fails_and_one_sentence_says_so(
+    made, tmp_path: Path, variables: dict[str, str]
+) -> None:
+    done, calls = publish(made("github", OTHER), tmp_path, "main", **variables)
+    assert (done.returncode, done.stderr, calls) == (0, "", [])
+    [line] = done.stdout.splitlines()
+    assert all(word in line for word in ("Nothing is published", *ACCOUNT, "registry.example.com"))
+
+
+def test_every_tag_is_that_of_the_one_image_that_was_pushed(made, tmp_path: Path) -> None:
+    done, calls = publish(made("none", HOSTED), tmp_path, "v1.2.3", "0a1b2c", **ACCOUNT)
+    assert done.returncode == 0, done.stderr
+    assert calls[:2] == ["login --username robot --password-stdin ghcr.io", "stdin: s3cret"]
+    assert [call.split()[-2:] for call in calls if " create " in call] == [
+        [f"{HOSTED}:v1.2.3", f"{HOSTED}@sha256:ab12"],
+        [f"{HOSTED}:0a1b2c", f"{HOSTED}@sha256:ab12"],
+    ]
+    [baked] = [call for call in calls if " bake " in call]
+    assert baked.endswith(" publish")
+    assert calls[-1] == "logout ghcr.io"
+    assert "s3cret" not in done.stdout + done.stderr + "".join(calls[:1] + calls[2:])
+
+
+@pytest.mark.parametrize(
+    ("variables", "bakes"),
+    [
+        ({"PUSHED": "sha256:1\nsha256:3"}, True),
+        ({"PUSHED": "", "TESTED": ""}, True),
+        ({"LOGIN": "1"}, False),
+    ],
+)
+def test_no_tag_is_given_to_what_was_not_tested_or_where_the_login_fails(
+    made, tmp_path: Path, variables: dict[str, str], bakes: bool
+) -> None:
+    done, calls = publish(made("none", HOSTED), tmp_path, "main", **ACCOUNT, **variables)
+    assert done.returncode != 0
+    assert any(" bake " in call for call in calls) == bakes
+    assert not any(" create " in call for call in calls)
+    assert ("made another image" in done.stderr) == bakes
+
+
+GITLAB = {"CI_REGISTRY_USER": "job", "CI_REGISTRY_PASSWORD": "token"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "user"),
+    [
+        ({**GITLAB, "CI_REGISTRY_IMAGE": OTHER}, "job"),
+        ({**GITLAB, "CI_REGISTRY_IMAGE": "registry.example.com/team"}, "job"),
+        ({**GITLAB, "CI_REGISTRY_IMAGE": "registry.example.com/te"}, None),
+        ({**GITLAB, "CI_REGISTRY_IMAGE": "registry.gitlab.com/team/demo"}, None),
+        ({**GITLAB}, None),
+        ({**GITLAB, **ACCOUNT, "CI_REGISTRY_IMAGE": OTHER}, "robot"),
+    ],
+)
+def test_in_gitlab_its_own_registry_needs_no_account(
+    made, tmp_path: Path, variables: dict[str, str], user: str | None
+) -> None:
+    done, calls = publish(made("gitlab", OTHER), tmp_path, "main", **variables)
+    assert done.returncode == 0, done.stderr
+    logins = [call.split()[2] for call in calls if call.startswith("login")]
+    assert logins == ([user] if user else [])
+
+
+# ------------------------------------------------------------------------------ what is in it
+
+
+KINDS = {
+    "cpu": {},
+    "gpu": {"accelerator": "gpu", "framework": "jax", "workload": "serve", "driver": "580"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sbom_that_the_readme_tells_how_to_make_lists_just_what_the_image_gets(
+    template: Path, tmp_path: Path, network: None, kind: str
+) -> None:
+    project = projects.generate(template, tmp_path / "demo", lock=True, **KINDS[kind])
+    [told] = re.findall(r"^uv export .*$", (project / "README.md").read_text(), re.MULTILINE)
+    projects.run("sh", "-c", told, cwd=project)
+    document = json.loads((project / "sbom.json").read_text())
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.5")
+    listed = [(one["name"], one["version"]) for one in document["components"]]
+
+    dockerfile = (project / "Dockerfile").read_text()
+    export = re.search(r'export="(uv export [^"]*)"', dockerfile)[1]
+    groups = re.search(r"\$export (.*) --output-file pylock\.image\.toml", dockerfile)[1]
+    projects.run("sh", "-c", f"{export} {groups} --output-file pylock.image.toml", cwd=project)
+    image = tomllib.loads((project / "pylock.image.toml").read_text())["packages"]
+    assert sorted(listed) == sorted((one["name"], one["version"]) for one in image)
+    names = {name for name, _ in listed}
+    assert ("jax-cuda13-plugin" in names) == (kind == "gpu") and "pytest" not in names
+    projects.commit_all(project, "Start")
+    assert "sbom.json" not in projects.git("ls-files", cwd=project)

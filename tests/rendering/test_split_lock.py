@@ -1,0 +1,178 @@
+"""The lists that the image is built from: the parts of what `uv export` writes."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import indexes, projects
+
+SCRIPT = projects.ROOT / "template" / "scripts" / "split_lock.py"
+EXPORT = ("uv", "export", "--quiet", "--locked", "--no-emit-project", "--format", "pylock.toml")
+MINOR = sys.version_info.minor
+MACHINE = platform.machine()
+
+BUILT = {
+    "only_source": [],
+    "for_others": ["py3-none-win_amd64", "cp312-abi3-macosx_11_0_arm64"],
+    "for_musl": [f"py3-none-musllinux_1_2_{MACHINE}"],
+    "for_another_machine": ["py3-none-manylinux_2_17_s390x"],
+    "for_free_threads": [f"cp3{MINOR}-cp3{MINOR}t-manylinux_2_17_{MACHINE}"],
+    "for_a_later_python": [f"cp3{MINOR + 1}-abi3-manylinux_2_17_{MACHINE}"],
+}
+"""Packages that have to be built by the wheels that they have, beside a source distribution."""
+READY = {
+    "pure": ["py3-none-any"],
+    "nvitop": ["py3-none-any"],
+    "pure_for_two": ["py2.py3-none-any"],
+    "pure_since": [f"py3{MINOR - 1}-none-any"],
+    "native": [f"cp3{MINOR}-cp3{MINOR}-manylinux2014_{MACHINE}.manylinux_2_17_{MACHINE}"],
+    "stable_abi": ["cp39-abi3-win_amd64", f"cp39-abi3-manylinux_2_17_{MACHINE}"],
+    "of_a_private_index": [f"cp3{MINOR}-cp3{MINOR}-linux_{MACHINE}"],
+}
+"""Packages that have a wheel for this Python on this Linux."""
+
+
+def parts(text: str) -> list[str]:
+    """A pylock.toml as its head and the tables of its packages."""
+    return text.rstrip("\n").split("\n\n[[packages]]\n")
+
+
+def names(text: str) -> set[str]:
+    """The packages in a pylock.toml."""
+    return {package["name"] for package in tomllib.loads(text)["packages"]}
+
+
+def split(part: str, pylock: Path) -> str:
+    """What the script writes, run by this Python as the Dockerfile runs it."""
+    projects.run(sys.executable, SCRIPT, f"{part}={pylock.name}", cwd=pylock.parent)
+    return (pylock.parent / f"pylock.{part}.toml").read_text()
+
+
+def export(project: Path) -> Path:
+    """Lock the project and write the list of all that it needs."""
+    projects.run("uv", "lock", "--quiet", cwd=project)
+    words = ("--no-default-groups", "--output-file", "pylock.image.toml")
+    projects.run(*EXPORT, *words, cwd=project)
+    return project / "pylock.image.toml"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project that needs packages of every kind, from an index on loopback and from Git."""
+    folder = tmp_path_factory.mktemp("split")
+    files = [indexes.make_wheel(folder, "nvidia_cublas", "1.0", "a library")]
+    for name, tags in (BUILT | READY).items():
+        files.append(indexes.make_sdist(folder, name, "1.0", {}))
+        for tag in tags:
+            wheel = indexes.make_wheel(folder, name, "1.0", tag)
+            files.append(wheel.rename(folder / f"{name}-1.0-{tag}.whl"))
+    direct = [
+        indexes.make_wheel(folder, "wheel_at_a_url", "1.0", "a wheel"),
+        indexes.make_sdist(folder, "source_at_a_url", "1.0", {}),
+    ]
+    source = folder / "from_git"
+    source.mkdir()
+    (source / "pyproject.toml").write_text('[project]\nname = "from-git"\nversion = "1.0"\n')
+    projects.commit_all(source, "A package")
+
+    index = indexes.Index({"simple": files, "direct": direct})
+    urls = {
+        path.name.partition("-")[0]: f"{index.url}/direct/"
+        + f"{path.name.partition('-')[0].replace('_', '-')}/{path.name}"
+        for path in direct
+    }
+    requirements = [
+        "nvidia-cublas",
+        *(BUILT | READY),
+        *(f"{name} @ {url}" for name, url in urls.items()),
+        f"from-git @ git+{source.as_uri()}",
+    ]
+    project = folder / "demo"
+    project.mkdir()
+    listed = "".join(f'    "{requirement}",\n' for requirement in requirements)
+    (project / "pyproject.toml").write_text(f"""[project]
+name = "demo"
+version = "1.0"
+requires-python = "==3.{MINOR}.*"
+dependencies = [
+{listed}]
+
+[dependency-groups]
+dev = []
+
+[[tool.uv.index]]
+url = "{index.url}/simple"
+default = true
+""")
+    yield project
+    index.close()
+
+
+def test_what_has_no_wheel_for_this_linux_or_comes_from_git_is_built(project: Path) -> None:
+    pylock = export(project)
+    listed = names(pylock.read_text())
+    assert len(listed) == len(BUILT | READY) + 4, "the list that is split lacks a package"
+    built = {name.replace("_", "-") for name in BUILT} | {"source-at-a-url", "from-git"}
+    assert names(split("source", pylock)) == built
+
+
+def test_nvidias_libraries_are_told_by_their_names(project: Path) -> None:
+    assert names(split("nvidia", export(project))) == {"nvidia-cublas"}
+
+
+def test_a_part_is_the_very_lines_of_the_list(project: Path) -> None:
+    """So that the hash of each file is still there, and nothing moves that did not change."""
+    pylock = export(project)
+    head, *tables = parts(pylock.read_text())
+    for part in ("source", "nvidia"):
+        first, *kept = parts(split(part, pylock))
+        assert first == head
+        assert kept == [table for table in tables if table in kept]
+
+
+def test_a_part_without_a_package_is_a_list_that_uv_installs(project: Path, tmp_path: Path) -> None:
+    pylock = export(project)
+    head = parts(pylock.read_text())[0]
+    [pure] = [one for one in parts(pylock.read_text()) if one.startswith('name = "pure"')]
+    (tmp_path / "pylock.few.toml").write_text(f"{head}\n\n[[packages]]\n{pure}\n")
+    install = ("uv", "pip", "install", "--preview-features", "pylock", "--target", "installed")
+    for part in ("source", "nvidia"):
+        assert names(split(part, tmp_path / "pylock.few.toml")) == set()
+        projects.run(*install, "--requirements", f"pylock.{part}.toml", cwd=tmp_path)
+    assert not list((tmp_path / "installed").glob("*.dist-info"))
+
+
+def test_neither_the_version_of_the_project_nor_a_dev_dependency_is_in_a_list(
+    project: Path,
+) -> None:
+    """BuildKit compares the content of these files: another byte would install everything again."""
+    pylock = export(project)
+    before = {part: split(part, pylock) for part in ("source", "nvidia")}
+    pyproject = project / "pyproject.toml"
+    text = pyproject.read_text()
+    edited = text.replace('version = "1.0"', 'version = "2.0"').replace("dev = []", 'dev = ["six"]')
+    assert edited != text
+    (project / "six").mkdir()
+    (project / "six" / "pyproject.toml").write_text('[project]\nname = "six"\nversion = "1"\n')
+    pyproject.write_text(f'{edited}\n[tool.uv.sources]\nsix = {{ path = "six" }}\n')
+    original = pylock.read_text()
+    after = export(project)
+    assert 'name = "six"' in (project / "uv.lock").read_text()
+    assert after.read_text() == original
+    assert {part: split(part, after) for part in ("source", "nvidia")} == before
+
+
+def test_several_parts_are_written_in_one_run(project: Path) -> None:
+    pylock = export(project)
+    alone = {part: split(part, pylock) for part in ("source", "nvidia")}
+    for part in alone:
+        (project / f"pylock.{part}.toml").unlink()
+    arguments = [f"{part}={pylock.name}" for part in alone]
+    projects.run(sys.executable, SCRIPT, *arguments, cwd=project)
+    assert {part: (project / f"pylock.{part}.toml").read_text() for part in alone} == alone

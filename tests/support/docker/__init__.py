@@ -1,0 +1,1 @@
+"""A real Docker for tests and benchmarks: client, daemon, base images, the images of projects."""

@@ -1,0 +1,277 @@
+"""A second solver, slow and plain, to compare the first one with.
+
+It reads the catalogue's files by itself and shares no code with `extensions/drydock`. For each
+framework it writes down every combination of build, Python and image, best first, and asks each
+rule of each combination. Which combinations an answer allows is kept as a bit mask, so that tens
+of thousands of answer sets can be compared in a test.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FLAVOURS = ["base", "runtime", "cudnn-runtime", "devel", "cudnn-devel"]
+FRAMEWORKS = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
+
+
+def numbers(text: str | None) -> list[int]:
+    """Split a version at its dots."""
+    return [int(part) for part in text.split(".")] if text else [0, 0]
+
+
+def not_older(one: str, other: str) -> bool:
+    """Compare two dotted versions; the shorter of two that agree is the older."""
+    for left, right in zip(numbers(one), numbers(other), strict=False):
+        if left != right:
+            return left > right
+    return len(numbers(one)) >= len(numbers(other))
+
+
+class Oracle:
+    """Every combination of the catalogue, and which of them an answer set allows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*")}
+        self.gpus = {row["name"]: row for row in self.data["gpus"]["gpus"]}
+        self.platforms = {row["name"]: row for row in self.data["platforms"]["platforms"]}
+        self.systems = {row["name"]: row for row in self.data["systems"]["systems"]}
+        self.python_end = {
+            row["version"]: row["end_of_life"] for row in self.data["python"]["versions"]
+        }
+        self.toolkits = {row["cuda"]: row for row in self.data["nvidia-cuda"]["toolkits"]}
+        rules = {row["release"]: row for row in self.data["nvidia-cuda"]["rules"]}
+        self.nvidia = [
+            {**row, "rule": rules[row["release"]]} for row in self.data["nvidia-cuda"]["images"]
+        ]
+        self.slim = [{**row, "cuda": None} for row in self.data["python"]["images"]]
+        self.imaged = {row["python"] for row in self.slim}
+        self.combinations = {name: self.every_combination(name) for name in FRAMEWORKS}
+        self.masks: dict[Any, int] = {}
+
+    # ---- what the answers do not decide
+
+    def every_combination(self, name: str) -> list[dict[str, Any]]:
+        """Write down every (build, Python, image), the best one first."""
+        framework = self.data[name]["framework"]
+        releases = {row["version"]: row for row in self.data[name]["releases"]}
+        pythons = sorted(self.python_end, key=numbers, reverse=True)
+        newest = [
+            max(self.data[other]["releases"], key=lambda row: numbers(row["version"]))
+            for other in FRAMEWORKS
+        ]
+        common = next(p for p in pythons if all(p in row["pythons"] for row in newest))
+        pythons.sort(key=lambda python: python != common)
+        found = [
+            {"framework": framework, "release": releases[build["version"]], "build": build}
+            | {"python": python, "image": image}
+            for build in self.data[name]["builds"]
+            for python in pythons
+            for image in self.nvidia + self.slim
+        ]
+        return sorted(
+            (each for each in found if self.stands_alone(each)),
+            key=lambda each: self.rank(each, pythons),
+        )
+
+    @staticmethod
+    def rank(each: dict[str, Any], pythons: list[str]) -> list[Any]:
+        """Say how good a combination is, the least being the best."""
+        build, image = each["build"], each["image"]
+        order = [-part for part in numbers(build["version"])]
+        order += [0] * (4 - len(order))
+        order += [not build["bundles_cuda"], build["index"] is not None]
+        order += [-part for part in numbers(build["cuda"])]
+        order += [pythons.index(each["python"])]
+        if image["cuda"] is None:
+            order += [1, 0, 0, 0]
+        else:
+            above = numbers(image["cuda"])[1] - numbers(build["cuda"])[1]
+            order += [0, FLAVOURS.index(image["flavour"]), above > 0, abs(above)]
+        return [*order, -Decimal(image["os"].split()[1])]
+
+    def stands_alone(self, each: dict[str, Any]) -> bool:
+        """Check the rules that no answer is part of."""
+        build, image = each["build"], each["image"]
+        if each["release"].get("broken") or each["python"] not in each["release"]["pythons"]:
+            return False
+        if each["python"] not in self.imaged:
+            return False
+        if image["cuda"] is None:
+            needs_libraries = build["cuda"] is not None and not build["bundles_cuda"]
+            return image["python"] == each["python"] and not needs_libraries
+        if image["status"] != "current" or build["cuda"] is None:
+            return False
+        if numbers(image["cuda"])[0] != numbers(build["cuda"])[0]:
+            return False
+        if each["framework"]["library_path"] == "unset" and image["rule"]["library_path"]:
+            return False
+        if build["bundles_cuda"]:
+            return image["flavour"] == "base"
+        return image["flavour"] == "cudnn-runtime" and image["cudnn"] == build["cudnn"]
+
+    # ---- what the answers decide
+
+    def mask(self, framework: str, key: tuple[Any, ...], rule: Callable[[Any], bool]) -> int:
+        """Ask a rule of every combination, once for each value of an answer."""
+        if (framework, key) not in self.masks:
+            bits = 0
+            for place, each in enumerate(self.combinations[framework]):
+                bits |= bool(rule(each)) << place
+            self.masks[framework, key] = bits
+        return self.masks[framework, key]
+
+    def best(self, answers: dict[str, Any]) -> tuple[Any, ...] | None:
+        """Return (build, version, Python, image, builder) of the best combination, or None."""
+        name, today = answers["framework"], answers["today"]
+        gpus = [self.gpus[gpu] for gpu in answers["gpus"] if gpu != "any"]
+        if not self.hosts_agree(answers, gpus):
+            return None
+        strict = "any" in answers["gpus"] or any(gpu["brand"] == "geforce" for gpu in gpus)
+        driver, version, cuda = answers["driver"], answers["framework_version"], answers["cuda"]
+        python, base, kind = answers["python_version"], answers["gpu_base"], answers["accelerator"]
+        workload = answers["workload"]
+        rules: list[tuple[tuple[Any, ...], Callable[[Any], bool]]] = [
+            (("kind", kind), lambda each: (each["build"]["cuda"] is not None) == (kind == "gpu")),
+            (("workload", workload), lambda each: workload in each["framework"]["workloads"]),
+            (("today", today), lambda each: self.alive(each, today)),
+        ]
+        if version:
+            rules += [(("version", version), lambda each: each["build"]["version"] == version)]
+        if cuda:
+            rules += [(("cuda", cuda), lambda each: each["build"]["cuda"] == cuda)]
+        if python:
+            rules += [(("python", python), lambda each: each["python"] == python)]
+        if base:
+            rules += [
+                (("base", base), lambda each: (each["image"]["cuda"] is None) == (base == "slim"))
+            ]
+        if driver:
+            rules += [
+                (("wheel", driver), lambda each: self.wheel_runs(each["build"], driver)),
+                (("image", driver, strict), lambda each: self.starts(each, driver, strict)),
+            ]
+        rules += [
+            (("gpu", gpu["name"]), lambda each, gpu=gpu: self.has_code(each["build"], gpu))
+            for gpu in gpus
+        ]
+        allowed = -1
+        for key, rule in rules:
+            allowed &= self.mask(name, key, rule)
+        while allowed > 0:
+            # The best one, and those of the same build and Python, which lie beside it.
+            first = self.combinations[name][(allowed & -allowed).bit_length() - 1]
+            alike = []
+            while allowed > 0:
+                each = self.combinations[name][(allowed & -allowed).bit_length() - 1]
+                if (each["build"], each["python"]) != (first["build"], first["python"]):
+                    break
+                alike.append(each)
+                allowed &= allowed - 1
+            for each in sorted(alike, key=lambda each: self.risk(each, driver)):
+                builder = self.builder(each, gpus, today) if answers["compile_cuda"] else None
+                if builder or not answers["compile_cuda"]:
+                    build = each["build"]
+                    image = each["image"]["image"]
+                    return (build["build"], build["version"], each["python"], image, builder)
+        return None
+
+    def risk(self, each: dict[str, Any], driver: str | None) -> int:
+        """0 for an image that starts on newer drivers too, 1 by its branch alone, 2 for none."""
+        if each["image"]["cuda"] is None:
+            return 2
+        if driver is None:
+            return 0
+        return int(not not_older(self.newest_cuda(driver), each["image"]["rule"]["min_cuda"]))
+
+    def hosts_agree(self, answers: dict[str, Any], gpus: list[dict[str, Any]]) -> bool:
+        """Check what the GPUs, the driver and the platform say of each other."""
+        wanted = self.platforms[answers["platform"]]["architecture"]
+        for gpu in gpus:
+            if gpu.get("refused") or wanted not in (None, gpu["host"]):
+                return False
+            if answers["driver"]:
+                parts = numbers(answers["driver"])
+                if gpu["driver_to"] and parts[0] > numbers(gpu["driver_to"])[0]:
+                    return False
+                if gpu["driver_from"] and parts < numbers(gpu["driver_from"])[: len(parts)]:
+                    return False
+        return True
+
+    def alive(self, each: dict[str, Any], today: str) -> bool:
+        """Is neither the Python nor the system past its end of life?"""
+        ends = [self.python_end[each["python"]], self.systems[each["image"]["os"]]["end_of_life"]]
+        return not any(end is not None and end <= today for end in ends)
+
+    def wheel_runs(self, build: dict[str, Any], driver: str) -> bool:
+        """May a driver run wheels of this CUDA?"""
+        floors = {row["cuda_major"]: row["driver"] for row in self.data["drivers"]["floors"]}
+        return build["cuda"] is None or not_older(driver, floors[numbers(build["cuda"])[0]])
+
+    def starts(self, each: dict[str, Any], driver: str, strict: bool) -> bool:
+        """May a driver start the image?"""
+        if each["image"]["cuda"] is None:
+            return True
+        rule = each["image"]["rule"]
+        if not_older(self.newest_cuda(driver), rule["min_cuda"]):
+            return True
+        return numbers(driver)[0] in rule["driver_branches"] and (rule["geforce"] or not strict)
+
+    @cache  # noqa: B019 one oracle lives as long as the tests
+    def newest_cuda(self, driver: str) -> str:
+        """Which CUDA does the branch of a driver support?"""
+        older = [
+            row
+            for row in self.data["drivers"]["branches"]
+            if row["branch"] <= numbers(driver)[0] and row["cuda"]
+        ]
+        return max(older, key=lambda row: row["branch"])["cuda"] if older else "0.0"
+
+    @staticmethod
+    def has_code(build: dict[str, Any], gpu: dict[str, Any]) -> bool:
+        """Does a build hold code that runs on a GPU?"""
+        major, minor = numbers(gpu["compute"])
+        for kernel in build["kernels"].get(gpu["host"], []):
+            plain = kernel.replace("+PTX", "").removesuffix("a")
+            built_major, built_minor = numbers(plain)
+            if kernel.endswith("a"):
+                runs = (built_major, built_minor) == (major, minor)
+            elif built_major == major:
+                runs = built_minor <= minor
+            else:
+                runs = "PTX" in kernel and built_major < major
+            if runs:
+                return True
+        return False
+
+    def builder(
+        self, each: dict[str, Any], gpus: Iterable[dict[str, Any]], today: str
+    ) -> str | None:
+        """Try every image with nvcc and return the best that does, or None."""
+        found = []
+        cuda = numbers(each["build"]["cuda"])
+        for image in self.nvidia:
+            toolkit = self.toolkits[image["cuda"]]
+            end = self.systems[image["os"]]["end_of_life"]
+            here = numbers(self.systems[each["image"]["os"]]["glibc"])
+            known = all(
+                numbers(toolkit["oldest_compute"]) <= numbers(gpu["compute"])
+                and numbers(gpu["compute"])[0] <= numbers(toolkit["newest_compute"])[0]
+                for gpu in gpus
+            )
+            if (
+                "devel" in image["flavour"]
+                and image["status"] == "current"
+                and numbers(image["cuda"])[0] == cuda[0]
+                and (end is None or today < end)
+                and numbers(self.systems[image["os"]]["glibc"]) <= here
+                and known
+            ):
+                above = numbers(image["cuda"])[1] - cuda[1]
+                order = [above > 0, abs(above), FLAVOURS.index(image["flavour"])]
+                found.append(([*order, -Decimal(image["os"].split()[1])], image["image"]))
+        return min(found)[1] if found else None

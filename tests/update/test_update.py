@@ -1,0 +1,346 @@
+"""`copier update`: what is the user's stays, the rest equals a fresh project, nothing conflicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from copier import run_copy, run_update
+
+from tests.support import projects
+
+RELEASES = json.loads((projects.ROOT / "tests" / "releases.json").read_text())
+OLD, NEW = "v0.0.1", "v1000.0.0"
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A template repository with two versions: one before this one, and the working tree.
+
+    The older one differs in its catalogue (another uv, another ruff), in a line of the Dockerfile
+    and in a comment of pyproject.toml: what a release changes.
+    """
+    template = projects.snapshot(tmp_path_factory.mktemp("versions") / "drydock")
+    new_tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
+    edits = {
+        "extensions/catalogue/uv.json": [(pin("uv"), "0.12.5")],
+        "extensions/catalogue/tools.json": [(f'"{pin("ruff")}"', '"0.14.0"')],
+        "template/Dockerfile.jinja": [("STOPSIGNAL SIGTERM", "STOPSIGNAL SIGINT")],
+        "template/pyproject.toml.jinja": [("# Drydock's: what the hooks", "# What the hooks")],
+    }
+    for name, replacements in edits.items():
+        text = (template / name).read_text()
+        for new, old in replacements:
+            assert new in text, f"{name} does not hold {new}"
+            text = text.replace(new, old)
+        (template / name).write_text(text)
+    projects.commit_all(template, "An older version")
+    projects.git("tag", OLD, cwd=template)
+    projects.git("read-tree", new_tree, cwd=template)
+    projects.git("checkout-index", "--all", "--force", cwd=template)
+    projects.git("commit", "--quiet", "--message", "The working tree", cwd=template)
+    projects.git("tag", NEW, cwd=template)
+    return template
+
+
+def pin(tool: str) -> str:
+    """Version of a tool in the catalogue."""
+    catalogue = projects.ROOT / "extensions" / "catalogue"
+    if tool == "uv":
+        return json.loads((catalogue / "uv.json").read_text())["uv"][0]["version"]
+    return json.loads((catalogue / "tools.json").read_text())[tool]["version"]
+
+
+def copy(template: Path, destination: Path, version: str, *, lock: bool, **answers: str) -> Path:
+    """Make a project of one version of the template, as a repository."""
+    assert answers.keys() <= projects.questions()
+    data = [f"--data={name}={value}" for name, value in answers.items()]
+    words = ("copy", "--trust", "--defaults", "--quiet", "--vcs-ref", version, *data)
+    tasks = () if lock else ("--skip-tasks",)
+    destination.parent.mkdir(exist_ok=True)
+    projects.copier(*words, *tasks, template, destination, cwd=destination.parent)
+    projects.commit_all(destination, "Start")
+    return destination
+
+
+def update(project: Path, *words: str, env: dict | None = None) -> str:
+    """Update a project and return what Copier said; the result is staged and whole."""
+    done = projects.copier(
+        "update", "--trust", "--defaults", "--skip-answered", *words, cwd=project, env=env
+    )
+    projects.git("add", "--all", cwd=project)
+    for name, text in projects.files(project).items():
+        assert "<<<<<<<" not in text, f"conflict in {name}:\n{text}"
+        assert not name.endswith(".rej"), f"{name}:\n{text}"
+    return done.stdout + done.stderr
+
+
+def user_edits(project: Path) -> dict[str, str]:
+    """Edit a project as its owner would, and commit.
+
+    Returns:
+        The files that must be the same after an update.
+    """
+    (project / "main.py").write_text((project / "main.py").read_text() + "\n# My own line.\n")
+    (project / "README.md").write_text("# Mine\n")
+    module = next((project / "src").iterdir())
+    (module / "features.py").write_text("ANSWER = 42\n")
+    (module / "__init__.py").write_text('"""My package."""\n')
+    pyproject = project / "pyproject.toml"
+    text = pyproject.read_text()
+    for old, new in {
+        'version = "0.1.0"': 'version = "2.3.4"',
+        "dependencies = [\n": 'dependencies = [\n    "packaging>=24",\n',
+        "dev = [\n": 'dev = [\n    "pytest-randomly",\n',
+    }.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    pyproject.write_text(text)
+    mine = {
+        name: text
+        for name, text in projects.files(project).items()
+        if name.startswith(("main.py", "README.md", "src/", "tests/"))
+    }
+    projects.commit_all(project, "My own work")
+    return mine
+
+
+def packages(project: Path) -> dict[str, str]:
+    """What is locked: version by name."""
+    lock = tomllib.loads((project / "uv.lock").read_text())
+    return {package["name"]: package.get("version", "") for package in lock["package"]}
+
+
+def test_an_update_keeps_the_edits_and_the_rest_equals_a_fresh_project(
+    versions: Path, tmp_path: Path, network: None
+) -> None:
+    project = copy(versions, tmp_path / "demo", OLD, lock=True)
+    assert "uv:0.12.5" in (project / "Dockerfile").read_text(), "the old catalogue made it"
+    mine = user_edits(project)
+    projects.run("uv", "lock", "--quiet", cwd=project)
+    projects.commit_all(project, "Lock")
+    before = packages(project)
+
+    update(project)
+
+    fresh = copy(versions, tmp_path / "fresh" / "demo", NEW, lock=False)
+    now, expected = projects.files(project), projects.files(fresh)
+    assert f"uv:{pin('uv')}" in now["Dockerfile"], "the new catalogue rendered the new side"
+    assert {name: now[name] for name in mine} == mine, "the user's files are untouched"
+    same = expected.keys() - mine.keys() - {"pyproject.toml", ".copier-answers.yml"}
+    assert "Dockerfile" in same and ".github/workflows/ci.yml" in same
+    assert {name: now[name] for name in same} == {name: expected[name] for name in same}
+    assert now[".copier-answers.yml"] == expected[".copier-answers.yml"]
+    assert now["pyproject.toml"] == (
+        expected["pyproject.toml"]
+        .replace('version = "0.1.0"', 'version = "2.3.4"')
+        .replace("dependencies = [\n", 'dependencies = [\n    "packaging>=24",\n', 1)
+        .replace("dev = [\n", 'dev = [\n    "pytest-randomly",\n', 1)
+    )
+    projects.run("uv", "lock", "--check", cwd=project)
+    after = packages(project)
+    assert after["ruff"] == pin("ruff") != before["ruff"], "the lock follows the template"
+    moved = {name for name in before if name in after and before[name] != after[name]}
+    assert moved <= {"ruff", "demo"}, "and nothing that the template did not move"
+
+
+@pytest.fixture(scope="module")
+def three_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A template of which each version has its own catalogue and its own code, in a module of the
+    extension's package.
+    """
+    template = projects.snapshot(tmp_path_factory.mktemp("three") / "drydock")
+    data, code = Path("extensions/catalogue/uv.json"), Path("extensions/drydock/stack/reasons.py")
+    sentence = "No GPU and no driver is needed."
+    assert sentence in (projects.ROOT / code).read_text()
+    for number in (1, 2, 3):
+        text = (projects.ROOT / data).read_text()
+        (template / data).write_text(text.replace(pin("uv"), f"0.12.{number}"))
+        text = (projects.ROOT / code).read_text()
+        (template / code).write_text(text.replace(sentence, f"Said by the code of {number}."))
+        projects.commit_all(template, f"Version {number}")
+        projects.git("tag", f"v{number}.0.0", cwd=template)
+    return template
+
+
+def test_each_side_of_an_update_runs_its_own_code_on_its_own_catalogue(
+    three_versions: Path, tmp_path: Path
+) -> None:
+    """Several updates in one process, in which Python keeps every module that it has imported.
+
+    Copier asks the old version what it had rendered. Code or data of the new one in its answer
+    would make the difference look like an edit of the owner's, and give a conflict.
+    """
+    settings = {"defaults": True, "unsafe": True, "quiet": True, "skip_tasks": True}
+    for first, *later in ((1, 2, 3), (1, 3)):
+        project = tmp_path / f"from-{first}-to-{later[0]}"
+        run_copy(str(three_versions), project, vcs_ref=f"v{first}.0.0", **settings)
+        dockerfile = project / "Dockerfile"
+        dockerfile.write_text(dockerfile.read_text() + "# A line of mine.\n")
+        for number in later:
+            projects.commit_all(project, "Before the update")
+            run_update(project, vcs_ref=f"v{number}.0.0", overwrite=True, **settings)
+            text = dockerfile.read_text()
+            assert re.findall(r"Said by the code of (\d)", text) == [str(number)]
+            assert set(re.findall(r"uv:0\.12\.(\d)", text)) == {str(number)}
+            assert text.endswith("# A line of mine.\n")
+            assert "<<<<<<<" not in text
+
+
+def test_a_deleted_file_stays_deleted(versions: Path, tmp_path: Path) -> None:
+    project = copy(versions, tmp_path / "demo", OLD, lock=False)
+    module = next((project / "src").iterdir())
+    gone = [module / "data.py", project / "scripts" / "smoke-test.sh", project / "README.md"]
+    for path in gone:
+        path.unlink()
+    projects.commit_all(project, "I do not want these")
+    update(project, "--skip-tasks")
+    assert not [path for path in gone if path.exists()]
+
+
+def test_the_lock_is_refreshed_once_and_in_the_project_only(
+    versions: Path, tmp_path: Path, network: None
+) -> None:
+    project = copy(versions, tmp_path / "demo", OLD, lock=True)
+    log = spy_on_uv(tmp_path)
+    update(project, env={"PATH": f"{log.parent}:{os.environ['PATH']}"})
+    assert log.read_text().splitlines() == [f"{project.resolve()} lock --quiet"]
+
+
+def test_an_update_without_uv_ends_well_and_says_what_to_run(
+    versions: Path, tmp_path: Path, path_without_uv: str
+) -> None:
+    project = copy(versions, tmp_path / "demo", OLD, lock=False)
+    said = update(project, env={"PATH": path_without_uv})
+    assert "run `uv lock`" in said
+    assert f"uv:{pin('uv')}" in (project / "Dockerfile").read_text()
+
+
+def test_an_update_can_change_an_answer(versions: Path, tmp_path: Path) -> None:
+    project = copy(versions, tmp_path / "demo", OLD, lock=False)
+    update(project, "--skip-tasks", "--data=ci=gitlab", "--data=platform=ovh")
+    assert (project / ".gitlab-ci.yml").exists()
+    assert not (project / ".github").exists()
+    assert "USER 42420:42420" in (project / "Dockerfile").read_text()
+
+
+def test_the_update_workflow_opens_a_pull_request_with_the_new_version(
+    versions: Path, tmp_path: Path, network: None
+) -> None:
+    """The script of the generated workflow, run as it stands. Only GitHub's `gh` is a stand-in."""
+    project = copy(versions, tmp_path / "demo", OLD, lock=False)
+    workflow = yaml.safe_load((project / ".github/workflows/template-update.yml").read_text())
+    script = workflow["jobs"]["update"]["steps"][-1]["run"]
+    origin = tmp_path / "origin.git"
+    projects.git("clone", "--quiet", "--bare", project, origin, cwd=tmp_path)
+    projects.git("remote", "add", "origin", origin, cwd=project)
+    called = tmp_path / "called.txt"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gh").write_text(f'#!/bin/sh\necho "$*" >>"{called}"\n')
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GIT_CONFIG_GLOBAL": os.devnull}
+
+    projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
+
+    dockerfile = projects.git("show", "template-update:Dockerfile", cwd=origin)
+    assert f"uv:{pin('uv')}" in dockerfile
+    assert "pr create --head template-update --fill" in called.read_text().splitlines()
+
+    called.unlink()
+    again = projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
+    assert "Nothing new." in again.stdout
+    assert not called.exists(), "an up-to-date project opens no pull request"
+
+
+def since(release: str, template: Path) -> Path:
+    """Make a template repository with a release and, as version NEW, the working tree.
+
+    The tags of this repository may not have come along with a clone, so new ones are made.
+    """
+    projects.snapshot(template)
+    tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
+    projects.git("fetch", "--quiet", projects.ROOT, RELEASES[release], cwd=template)
+    projects.git("reset", "--quiet", "--hard", "FETCH_HEAD", cwd=template)
+    projects.git("tag", "--force", f"v{release}", cwd=template)
+    commit = projects.git("commit-tree", tree, "-p", "HEAD", "-m", "Now", cwd=template).strip()
+    projects.git("reset", "--quiet", "--hard", commit, cwd=template)
+    projects.git("tag", NEW, cwd=template)
+    return template
+
+
+@pytest.fixture(scope="module")
+def since_long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """From 0.3.0, the last release whose conditions stood in the names of files, to this one."""
+    return since("0.3.0", tmp_path_factory.mktemp("since") / "drydock")
+
+
+@pytest.mark.parametrize("workload", ["train", "serve"])
+@pytest.mark.parametrize(
+    "framework", ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
+)
+def test_files_that_moved_in_the_template_neither_return_nor_change_in_a_project(
+    framework: str, workload: str, since_long_names: Path, tmp_path: Path
+) -> None:
+    if (framework, workload) == ("onnxruntime", "train"):
+        pytest.skip("ONNX Runtime only serves")
+    answers = {"framework": framework, "workload": workload}
+    project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False, **answers)
+    names = {"train": ("train.py", "stop.py"), "serve": ("server.py", "app.py")}[workload]
+    edited, deleted = (project / "src" / "demo" / name for name in names)
+    edited.write_text(edited.read_text() + "\n# My own line.\n")
+    deleted.unlink()
+    (project / "tests" / "test_files.py").unlink()
+    (project / "tests" / "test_mine.py").write_text("def test_mine():\n    assert True\n")
+    mine = user_edits(project)
+    assert {"main.py", "README.md", "src/demo/features.py", "tests/test_mine.py"} <= mine.keys()
+
+    update(project, "--skip-tasks")
+
+    now = projects.files(project)
+    assert {name: text for name, text in now.items() if name in mine} == mine
+    appeared = now.keys() - mine.keys()
+    assert not {name for name in appeared if name.startswith(("src/", "tests/"))}
+    assert '"packaging>=24"' in now["pyproject.toml"]
+    assert f"_commit: {NEW}" in now[".copier-answers.yml"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_release_updates_to_this_version(release: str, tmp_path: Path, network: None) -> None:
+    template = since(release, tmp_path / "drydock")
+    project = copy(template, tmp_path / "demo", f"v{release}", lock=True)
+    mine = user_edits(project)
+    projects.run("uv", "lock", "--quiet", cwd=project)
+    projects.commit_all(project, "Lock")
+    update(project)
+    fresh = copy(template, tmp_path / "fresh" / "demo", NEW, lock=False)
+    now, expected = projects.files(project), projects.files(fresh)
+    same = expected.keys() - mine.keys() - {"pyproject.toml"}
+    same = {name for name in same if not name.startswith(("src/", "tests/"))}
+    assert {name: now[name] for name in mine} == mine
+    assert {name: now.get(name) for name in same} == {name: expected[name] for name in same}
+    scripts = {name for name in now if name.startswith("scripts/")}
+    assert scripts <= expected.keys(), "a script stayed that this version does not have"
+    projects.run("uv", "lock", "--check", cwd=project)
+
+
+def spy_on_uv(folder: Path) -> Path:
+    """Put a `uv` on a path of its own that notes each call and then runs the real one.
+
+    Returns:
+        The file with the notes: a line with working directory and arguments for each call. The
+        folder that holds it is what to put on PATH.
+    """
+    real = shutil.which("uv")
+    spy = folder / "spy"
+    spy.mkdir()
+    log = spy / "calls.txt"
+    script = spy / "uv"
+    script.write_text(f'#!/bin/sh\necho "$PWD $*" >>"{log}"\nexec "{real}" "$@"\n')
+    script.chmod(0o755)
+    return log
