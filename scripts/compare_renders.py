@@ -95,10 +95,16 @@ def answer_sets() -> Iterator[tuple[str, dict]]:
 
 def clone(version: str, folder: Path) -> Path:
     """Clone a release, a commit or a branch of this repository into a folder and return it."""
-    version = RELEASES.get(version, version)
+    # By its hash: a clone has the branches of this repository only as those of a remote.
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", f"{RELEASES.get(version, version)}^{{commit}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
     for command in (
         ["git", "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(folder)],
-        ["git", "-C", str(folder), "checkout", "--quiet", "--detach", version],
+        ["git", "-C", str(folder), "checkout", "--quiet", "--detach", commit],
     ):
         subprocess.run(command, check=True)
     # Copier writes the version into the answers file: without tags it is the same for both.

@@ -1,10 +1,10 @@
-"""Print one part of a pylock.toml: the same lines, without the packages that are not of that part.
+"""Write parts of pylock.toml files: the same lines, without the packages that are not of the part.
 
-    python split_lock.py nvidia pylock.toml    NVIDIA's libraries
-    python split_lock.py source pylock.toml    what has to be built: no wheel for this Linux, or Git
+    python split_lock.py PART=pylock.toml ...    writes pylock.PART.toml for each
 
-The Dockerfile runs it on what `uv export` wrote. A part depends on its packages alone, so that the
-layer which is installed from it stays while they do.
+The part `nvidia` is NVIDIA's libraries; `source` is what has to be built, because it has no wheel
+for this Linux or comes from Git. The Dockerfile runs this on what `uv export` wrote. A part depends
+on its packages alone, so that the layer which is installed from it stays while they do.
 """
 
 import platform
@@ -60,10 +60,13 @@ def is_source(package: dict) -> bool:
     return "vcs" in package
 
 
-part, path = sys.argv[1:]
-belongs = {"nvidia": is_nvidia, "source": is_source}[part]
-text = Path(path).read_text()
-head, *tables = text.split(START)
-packages = tomllib.loads(text)["packages"]
-kept = [table for table, package in zip(tables, packages, strict=True) if belongs(package)]
-print(START.join([head, *kept]) if kept else f"{head}\npackages = []")
+PARTS = {"nvidia": is_nvidia, "source": is_source}
+
+for argument in sys.argv[1:]:
+    part, _, path = argument.partition("=")
+    text = Path(path).read_text()
+    head, *tables = text.split(START)
+    entries = zip(tables, tomllib.loads(text)["packages"], strict=True)
+    kept = [table for table, package in entries if PARTS[part](package)]
+    content = START.join([head, *kept]) if kept else f"{head}\npackages = []"
+    Path(f"pylock.{part}.toml").write_text(f"{content.rstrip()}\n")

@@ -49,8 +49,9 @@ def names(text: str) -> set[str]:
 
 
 def split(part: str, pylock: Path) -> str:
-    """What the script prints, run by this Python as the Dockerfile runs it."""
-    return projects.run(sys.executable, SCRIPT, part, pylock, cwd=pylock.parent).stdout
+    """What the script writes, run by this Python as the Dockerfile runs it."""
+    projects.run(sys.executable, SCRIPT, f"{part}={pylock.name}", cwd=pylock.parent)
+    return (pylock.parent / f"pylock.{part}.toml").read_text()
 
 
 def export(project: Path) -> Path:
@@ -142,9 +143,7 @@ def test_a_part_without_a_package_is_a_list_that_uv_installs(project: Path, tmp_
     (tmp_path / "pylock.few.toml").write_text(f"{head}\n\n[[packages]]\n{pure}\n")
     install = ("uv", "pip", "install", "--preview-features", "pylock", "--target", "installed")
     for part in ("source", "nvidia"):
-        text = split(part, tmp_path / "pylock.few.toml")
-        assert names(text) == set()
-        (tmp_path / f"pylock.{part}.toml").write_text(text)
+        assert names(split(part, tmp_path / "pylock.few.toml")) == set()
         projects.run(*install, "--requirements", f"pylock.{part}.toml", cwd=tmp_path)
     assert not list((tmp_path / "installed").glob("*.dist-info"))
 
@@ -167,3 +166,13 @@ def test_neither_the_version_of_the_project_nor_a_dev_dependency_is_in_a_list(
     assert 'name = "six"' in (project / "uv.lock").read_text()
     assert after.read_text() == original
     assert {part: split(part, after) for part in ("source", "nvidia")} == before
+
+
+def test_several_parts_are_written_in_one_run(project: Path) -> None:
+    pylock = export(project)
+    alone = {part: split(part, pylock) for part in ("source", "nvidia")}
+    for part in alone:
+        (project / f"pylock.{part}.toml").unlink()
+    arguments = [f"{part}={pylock.name}" for part in alone]
+    projects.run(sys.executable, SCRIPT, *arguments, cwd=project)
+    assert {part: (project / f"pylock.{part}.toml").read_text() for part in alone} == alone

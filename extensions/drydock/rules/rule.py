@@ -26,7 +26,7 @@ from typing import Any, overload
 
 _GIVEN = ("catalogue", "request", "gpus")
 
-# What can be asked of a rule at each level, in the order in which the solver goes through them.
+# What a rule can read at each level, in the order in which the solver goes through the levels.
 LEVELS: dict[str, tuple[str, ...]] = {
     "answers": _GIVEN,
     "wheel": (*_GIVEN, "wheel"),
