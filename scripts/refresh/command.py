@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line, None for the ones of this process.
 
     Returns:
-        0 if all sources were read and nothing that is offered is gone, else 1. What could be read
-        is written either way.
+        0 if all sources were read and taken, and nothing that is offered is gone, else 1. What
+        could be read is written either way.
     """
     options = _options(arguments)
     catalogue = Catalogue(options.catalogue, options.today)
@@ -123,7 +123,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m scripts.refresh",
         description="Read the sources of the catalogue again, write what changed, and say so.",
         epilog="Exit code: 0, or 1 if something that is offered is gone or a source could not be "
-        "read. docs/refresh.md says more.",
+        "read or says what cannot be. docs/refresh.md says more.",
     )
     parser.add_argument("--dry-run", action="store_true", help="show the change, write nothing")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write what is shown here too")
