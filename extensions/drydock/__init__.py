@@ -1,6 +1,6 @@
 """Drydock's answers to its form: it chooses the image, the wheels and the versions.
 
-The form (`copier.yml`) asks; this package answers. A room reads only from the rooms above it:
+The form (`copier.yml`) asks; this package answers. A module imports only from those above it:
 
 | module | what it holds |
 | --- | --- |
@@ -12,7 +12,7 @@ The form (`copier.yml`) asks; this package answers. A room reads only from the r
 | `request` | the answers that the solver reads; `None` means "any will do" |
 | `rules/` | what goes together: `wheels`, `pythons`, `images`, `drivers`, `gpus`, `compilers` |
 | `solver` | the first combination of rows that breaks no rule |
-| `fixes`, `refusal` | why there is none, and the nearest answers that have one |
+| `fixes`, `refusal` | the nearest answers that work; why answers conflict, in a sentence |
 | `form` | defaults, choices and checks for each question |
 | `stack/` | what the templates read: `keys` lists it, the others compute it |
 | `jinja` | the thin layer that Copier's Jinja calls |

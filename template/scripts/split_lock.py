@@ -1,10 +1,10 @@
-"""Write parts of pylock.toml files: the same lines, without the packages that are not of the part.
+"""Cut pylock.toml files down to some of their packages; the lines that stay are unchanged.
 
     python split_lock.py PART=pylock.toml ...    writes pylock.PART.toml for each
 
 The part `nvidia` is NVIDIA's libraries; `source` is what has to be built, because it has no wheel
-for this Linux or comes from Git. The Dockerfile runs this on what `uv export` wrote. A part depends
-on its packages alone, so that the layer which is installed from it stays while they do.
+for this Linux or comes from Git. The Dockerfile runs this on what `uv export` wrote. A part changes
+only when its own packages do, so the layer that is installed from it is rebuilt only then.
 """
 
 import platform
@@ -22,8 +22,8 @@ def file_name(file: dict) -> str:
 
 
 def fits(wheel: str) -> bool:
-    """Can this Python on this Linux install a wheel of that name? (uv decides in the end; it also
-    looks at the version of glibc.)
+    """Can this Python on this Linux install a wheel of that name? (An estimate that leaves the
+    version of glibc out; uv has the last word when it installs.)
 
     https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/
     """

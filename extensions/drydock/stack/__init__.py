@@ -25,7 +25,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         UserMessageError: an answer is malformed, or the answers conflict. The message is one
             line that says what to answer instead.
     """
-    # The answers as they are first: a refusal then blames no default.
+    # The given answers alone first, so that a refusal names what was answered and no default.
     solution_of(catalogue, answers)
     complete = with_defaults(catalogue, answers)
     solution = solution_of(catalogue, complete)

@@ -42,6 +42,7 @@ def learn(
 
 def train(settings: Settings) -> int:
     """Train, resuming from the newest checkpoint, and write the model. Returns the exit code."""
+    # Same seed, same result on a GPU. JAX reads it when it first uses a device.
     os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
     require_writable(settings.checkpoint_dir)
     require_writable(settings.model_path.parent)
