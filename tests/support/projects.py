@@ -50,7 +50,8 @@ def run(
         check: fail the test, with the output, where the exit code is not 0.
         env: variables to set beside the present ones.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    ours = {"VIRTUAL_ENV", "PYTEST_ADDOPTS"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
