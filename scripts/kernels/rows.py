@@ -143,6 +143,11 @@ def union(libraries: Iterable[Row], kind: str) -> list[str]:
     return sorted({arch for row in libraries for arch in row[kind]}, key=by_age)
 
 
+def isas_of(libraries: Iterable[Row]) -> list[str]:
+    """List the versions of the PTX language in fat binaries of any of the libraries."""
+    return sorted({isa for row in libraries for isa in row["isa"]}, key=Version)
+
+
 def measured_row(
     subject: Subject, wheel: str, sha256: str, found: dict[str, Library], today: str
 ) -> Row:
