@@ -17,7 +17,13 @@ from pathlib import Path
 
 import requests
 from packaging.requirements import InvalidRequirement, Requirement
-from pypi_simple import DigestMismatchError, NoDigestsError, NoSuchProjectError, PyPISimple
+from pypi_simple import (
+    PYPI_SIMPLE_ENDPOINT,
+    DigestMismatchError,
+    NoDigestsError,
+    NoSuchProjectError,
+    PyPISimple,
+)
 
 from scripts.kernels import page
 from scripts.kernels.fatbin import Library
@@ -79,7 +85,7 @@ def measure(client: PyPISimple, again: bool) -> int:
     """Measure what the catalogue's builds install, and write each result; 1 if one failed.
 
     Args:
-        client: PyPI.
+        client: PyPI or a mirror.
         again: also what was measured before.
     """
     failed = 0
@@ -125,6 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--again", action="store_true", help="measure what was measured before, too"
     )
+    parser.add_argument(
+        "--index",
+        default=PYPI_SIMPLE_ENDPOINT,
+        metavar="URL",
+        help="simple API of another index, such as a mirror of PyPI",
+    )
     parser.add_argument("--page", action="store_true", help="write docs/kernels.md, only")
     parser.add_argument("--check", action="store_true", help="say whether docs/kernels.md is fresh")
     options = parser.parse_args(arguments)
@@ -133,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.page:
         page.write()
         return 0
-    with PyPISimple() as client:
+    with PyPISimple(options.index) as client:
         if not options.wheel:
             return measure(client, options.again)
         try:

@@ -27,9 +27,9 @@ INTRODUCTION = """\
 
 The GPU code in the wheels that the catalogue's builds install from PyPI, measured: every library of
 the wheel was searched for fat binaries, and their headers say what they hold. This page is written
-by `python -m scripts.kernels`, and a test holds it fresh. The digest of each wheel, the day and all
-numbers are in [`measured.json`](../extensions/catalogue/measured.json). To look into a wheel, and
-write nothing:
+by `python -m scripts.kernels`, which measures what is new, and a test holds it fresh. The digest of
+each wheel, the day and all numbers are in
+[`measured.json`](../extensions/catalogue/measured.json). To look into a wheel, and write nothing:
 
 ```sh
 uv run python -m scripts.kernels torch==2.15.0 --host arm64

@@ -184,9 +184,16 @@ def read_measured() -> list[Row]:
 
 
 def write_measured(rows: list[Row]) -> None:
-    """Write the measured rows, one a line, in the order of the catalogue's builds."""
+    """Write the measured rows, one a line, in the order of the catalogue's builds.
+
+    The catalogue's `as_of` moves to the day of the newest of them, if it was earlier.
+    """
     order = subjects()
     rows.sort(key=lambda row: next(at for at, each in enumerate(order) if each.is_told_by(row)))
     lines = ",\n".join(f"    {json.dumps(row)}" for row in rows)
     text = f'{{\n  "measured": [\n{lines}\n  ]\n}}\n'
     (CATALOGUE / "measured.json").write_text(text, "utf-8", newline="\n")
+    calendar = CATALOGUE / "calendar.json"
+    as_of = catalogue_file("calendar")["as_of"]
+    newest = max([as_of, *(row["read"] for row in rows)])
+    calendar.write_text(calendar.read_text("utf-8").replace(as_of, newest, 1), "utf-8")

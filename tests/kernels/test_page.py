@@ -78,10 +78,12 @@ def test_a_result_becomes_one_row_a_line(tmp_path: Path, monkeypatch: pytest.Mon
     other = rows.measured_row(second, "other.whl", "def", {}, "2026-11-26")
     monkeypatch.setattr(rows, "subjects", lambda: [first, second])
     monkeypatch.setattr(rows, "CATALOGUE", tmp_path)
+    (tmp_path / "calendar.json").write_text('{"as_of": "2026-12-31"}')
     rows.write_measured([other, row])
     assert rows.read_measured() == [row, other]
     lines = (tmp_path / "measured.json").read_text("utf-8").splitlines()
     assert [json.loads(line.strip(" ,")) for line in lines[2:4]] == [row, other]
+    assert (tmp_path / "calendar.json").read_text() == '{"as_of": "2026-12-31"}'
     assert row["cubin"] == ["8.0", "10.0a"]
     assert row["ptx"] == ["8.0"]
     assert row["libraries"] == {
