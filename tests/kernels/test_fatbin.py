@@ -175,16 +175,16 @@ def test_an_entry_tells_architecture_suffix_and_ptx_version() -> None:
     [
         pytest.param(fatbin(), id="without entries"),
         pytest.param(fatbin(entry(2, 80) + bytes(8)), id="with a rest"),
-        pytest.param(fatbin(entry(2, 80)[:64] + bytes(64)), id="whose entries overrun it"),
+        pytest.param(fatbin(struct.pack("<HHIQ48x", 2, 0x101, 32, 32)), id="with a short header"),
+        pytest.param(fatbin(entry(2, 80)[:-4]) + bytes(4), id="whose entry overruns it"),
         pytest.param(b"\x50\xed\x55\xba\2" + fatbin(entry(2, 80))[5:], id="of another version"),
         pytest.param(b"\x50\xed\x55\xba", id="that is a constant in code"),
     ],
 )
 def test_what_is_no_whole_fat_binary_is_passed_over(broken: bytes) -> None:
     assert not scan(broken)
-    assert archs(scan(elf(**{".nv_fatbin": broken + fatbin(entry(2, 75))}))) == {
-        ("cubin", "7.5"): 1
-    }
+    library = scan(elf(**{".nv_fatbin": broken + fatbin(entry(2, 75))}))
+    assert library.fatbins == {frozenset({Code("cubin", "7.5")}): 1}
 
 
 def test_a_fat_binary_that_the_file_cuts_off_is_passed_over() -> None:
@@ -210,8 +210,8 @@ def test_code_embedded_as_data_is_told_apart() -> None:
         "<4sBBBBB7xHHIQQQI12x", b"\x7fELF", 2, 1, 1, 65, 8, 2, 190, 1, 0, 0, 0, 0x6006702
     )
     text = b"\n.version 8.3\n.target sm_90a, debug\n.version 4.2 .target sm_50\n"
-    data = fatbin(entry(2, 100)) + old + new + text
-    library = scan(elf(**{".rodata": data, ".nv_fatbin": fatbin(entry(2, 80))}))
+    sections = {".rodata": fatbin(entry(2, 100)) + old, ".nv_fatbin": fatbin(entry(2, 80))}
+    library = scan(elf(**sections, **{".data": new + text}))
     assert archs(library) == {("cubin", "8.0"): 1}
     assert library.embedded == {
         Code("cubin", "10.0"): 1,
@@ -224,8 +224,9 @@ def test_code_embedded_as_data_is_told_apart() -> None:
 
 def test_code_inside_a_fat_binary_is_not_taken_for_data() -> None:
     text = b".version 9.3\n.target sm_120\n".ljust(32, b"\0")
-    library = scan(elf(**{".nv_fatbin": fatbin(entry(1, 120, code=text))}))
-    assert archs(library) == {("ptx", "12.0"): 1}
+    nested = entry(2, 80, code=fatbin(entry(2, 90)))
+    library = scan(elf(**{".nv_fatbin": fatbin(entry(1, 120, code=text), nested)}))
+    assert archs(library) == {("ptx", "12.0"): 1, ("cubin", "8.0"): 1}
     assert not library.embedded
 
 
