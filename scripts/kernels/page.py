@@ -128,11 +128,15 @@ def named(cubins: Iterable[str], ptxs: Iterable[str]) -> set[str]:
 
 
 def of_row(read: Sequence[str], libraries: Sequence[Row]) -> str:
-    """Say what a row has and the wheel has not, and the other way round."""
+    """Say what a row has and the wheel has not, and the other way round.
+
+    A row's "12.0+PTX" is right where the wheel has PTX and no cubin, which runs on the same GPUs.
+    """
     says = spelled(read)
     has = named(*(split(libraries, kind)[0] for kind in ("cubin", "ptx")))
     any_of = named(*(union(libraries, kind) for kind in ("cubin", "ptx")))
-    return difference(sorted(says - any_of, key=by_name), sorted(has - says, key=by_name))
+    missing = {name for name in says - any_of if f"{name} PTX" not in says & any_of}
+    return difference(sorted(missing, key=by_name), sorted(has - says, key=by_name))
 
 
 def by_name(name: str) -> Any:

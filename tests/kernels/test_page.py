@@ -132,6 +132,7 @@ def test_an_architecture_of_few_kernels_is_told_apart_by_the_largest_library() -
         pytest.param(["8.0", "9.0"], "**also 9.0 PTX**", id="no word of PTX"),
         pytest.param(["7.5", "8.0", "9.0a", "9.0+PTX"], "as read", id="few are no error"),
         pytest.param(["8.0", "8.6", "9.0+PTX"], "**not 8.6**", id="one too many"),
+        pytest.param(["8.0", "9.0", "9.0+PTX", "12.0+PTX"], "as read", id="PTX without a cubin"),
         pytest.param(["8.0+PTX"], "**not 8.0 PTX**; **also 9.0, 9.0 PTX**", id="both"),
     ],
 )
