@@ -140,8 +140,15 @@ def test_a_v100_and_a_b200_meet_in_the_builds_that_had_kernels_for_both(solve: S
 
 def test_a_grace_hopper_gets_the_builds_for_arm(solve: Solve) -> None:
     assert solve(gpus=("GH200",)).wheel.version == "2.15.0"
-    # PyPI's wheels for ARM had no CUDA before 2.11.
-    assert solve(gpus=("GH200",), framework_version="2.10.0") is None
+    # PyPI's wheels for ARM had no CUDA before 2.11, those of PyTorch's own index have it.
+    older = solve(gpus=("GH200",), framework_version="2.10.0")
+    assert (older.wheel.build, older.wheel.index) == ("cu130", "cu130")
+    with_550 = solve(gpus=("GH200",), driver="550.54.14")
+    assert (with_550.wheel.version, with_550.wheel.index) == ("2.14.1", "cu126")
+    with_570 = solve(gpus=("GB200",), driver="570.26")
+    assert (with_570.wheel.version, with_570.wheel.index) == ("2.11.0", "cu128")
+    default_build = solve(gpus=("GH200",), framework_version="2.10.0", cuda="12.8")
+    assert default_build.wheel.index == "cu128"
 
 
 @pytest.mark.parametrize(
