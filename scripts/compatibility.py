@@ -52,11 +52,15 @@ def gpu_groups(catalogue: Any) -> dict[tuple[str, bool, str], list[str]]:
 
 
 def drivers(drydock: ModuleType, catalogue: Any) -> list[str]:
-    """List the drivers to show: the floors, those that brought new GPUs, the live branches."""
+    """List the drivers to show: the floors, those that brought new GPUs, the live branches.
+
+    One that is older than every floor runs nothing.
+    """
     told = set(catalogue.floors.values())
     told |= {gpu.driver_from.split(".")[0] for gpu in catalogue.gpus.values() if gpu.driver_from}
     told |= {str(row["branch"]) for row in catalogue.branches if row["kind"] not in (None, "ended")}
-    return sorted(told, key=drydock.version)
+    oldest = min(map(drydock.version, catalogue.floors.values()))
+    return sorted((one for one in told if drydock.version(one) >= oldest), key=drydock.version)
 
 
 def cell(drydock: ModuleType, catalogue: Any, framework: str, gpu: str, driver: str) -> str:

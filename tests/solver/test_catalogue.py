@@ -141,14 +141,51 @@ def test_the_index_of_a_build_is_read_and_not_sliced_from_its_cuda(rows: dict[st
 
 def test_every_gpu_of_the_form_has_a_capability_and_a_brand(rows: dict[str, Any]) -> None:
     gpus = rows["gpus"]["gpus"]
-    assert len(gpus) == 46
+    assert len({row["name"] for row in gpus}) == len(gpus) > 100
     for row in gpus:
         assert re.fullmatch(r"\d+\.\d", row["compute"])
         assert row["brand"] in {"geforce", "workstation", "datacentre", "jetson"}
-        assert row["host"] in {"amd64", "arm64"}
+        assert row["host"] in row["hosts"]
+        assert set(row["hosts"]) <= {"amd64", "arm64"}
     geforce = {row["name"] for row in gpus if row["brand"] == "geforce"}
     assert {"RTX 4090", "RTX 5090", "GTX 1080", "TITAN V"} <= geforce
     assert not geforce & {"A100", "RTX A6000", "L4", "RTX 6000 Ada"}
+
+
+def test_a_gpu_has_the_drivers_of_its_capability(rows: dict[str, Any]) -> None:
+    capabilities = {row["compute"]: row for row in rows["capabilities"]["capabilities"]}
+    assert len(capabilities) == len(rows["capabilities"]["capabilities"])
+    for row in rows["gpus"]["gpus"]:
+        known = capabilities[row["compute"]]
+        assert row["generation"] == known["generation"], row
+        assert row["driver_from"] == known["first_driver"], row
+        assert row["driver_to"] == known["last_driver"], row
+        assert row.get("tegra", False) == known["tegra"], row
+
+
+def test_a_capability_is_known_to_the_compilers_from_its_first_cuda_to_its_last(
+    rows: dict[str, Any],
+) -> None:
+    toolkits = {row["cuda"]: row["computes"] for row in rows["nvidia-cuda"]["toolkits"]}
+    for row in rows["capabilities"]["capabilities"]:
+        first = tuple(map(int, (row["first_cuda"] or "1.0").split(".")))
+        last = tuple(map(int, (row["last_cuda"] or "99.0").split(".")))
+        for cuda, computes in toolkits.items():
+            within = first <= tuple(map(int, cuda.split("."))) <= last
+            assert (row["compute"] in computes) == within, (row, cuda)
+
+
+def test_10_3_needs_cuda_12_9_and_the_letters_are_told_apart(rows: dict[str, Any]) -> None:
+    toolkits = {row["cuda"]: row for row in rows["nvidia-cuda"]["toolkits"]}
+    assert "10.3" not in toolkits["12.8"]["computes"]
+    assert "10.3" in toolkits["12.9"]["computes"]
+    assert "10.0a" in toolkits["12.8"]["specific"]
+    assert "10.0f" not in toolkits["12.8"]["specific"]
+    for row in toolkits.values():
+        assert (row["oldest_compute"], row["newest_compute"]) == (
+            row["computes"][0],
+            row["computes"][-1],
+        )
 
 
 def test_the_driver_branches_are_ordered_and_support_ever_newer_cuda(rows: dict[str, Any]) -> None:
