@@ -188,6 +188,47 @@ def test_10_3_needs_cuda_12_9_and_the_letters_are_told_apart(rows: dict[str, Any
         )
 
 
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(".")]
+
+
+def test_a_library_drops_gpus_and_never_takes_them_back(rows: dict[str, Any]) -> None:
+    by_package: dict[str, list[dict[str, Any]]] = {}
+    for row in rows["libraries"]["libraries"]:
+        assert row["binds"] in {"lock", "note"}, row
+        by_package.setdefault(row["package"], []).append(row)
+    for found in by_package.values():
+        for column in ("version", "oldest_compute"):
+            values = [numbers(row[column]) for row in found]
+            assert values == sorted(values), found
+    cudnn = [(row["version"], row["oldest_compute"]) for row in by_package["nvidia-cudnn-cu12"]]
+    assert cudnn == [("8.9", "5.0"), ("9.11", "7.5")]
+
+
+def test_every_build_that_brings_cuda_says_which_libraries_it_asks_for(
+    rows: dict[str, Any],
+) -> None:
+    known = {row["package"] for row in rows["libraries"]["libraries"]}
+    for name in ("jax", "tensorflow", "onnxruntime"):
+        for row in rows[name]["builds"]:
+            assert bool(row.get("libraries")) == row["bundles_cuda"], row
+            assert {re.split("[=<>]", each)[0] for each in row.get("libraries", [])} <= known
+    for row in rows["pytorch"]["builds"]:
+        for each in row.get("libraries", []):
+            assert "==" in each, row
+
+
+def test_a_wheel_that_pins_a_torch_pins_one_that_is_known(rows: dict[str, Any]) -> None:
+    known = {row["version"] for row in rows["pytorch"]["releases"]}
+    pins = rows["pins"]["pins"]
+    places = [(row["package"], row["version"]) for row in pins]
+    assert len(places) == len(set(places))
+    for row in pins:
+        assert row["wheels"] == (row["torch"] is not None), row
+        if row["torch"] and row["torch"].startswith("=="):
+            assert row["torch"].removeprefix("==") in known, row
+
+
 def test_the_driver_branches_are_ordered_and_support_ever_newer_cuda(rows: dict[str, Any]) -> None:
     branches = rows["drivers"]["branches"]
     numbers = [row["branch"] for row in branches]
