@@ -237,6 +237,19 @@ def test_the_driver_branches_are_ordered_and_support_ever_newer_cuda(rows: dict[
     assert cudas == sorted(cudas, reverse=True)
 
 
+def test_the_default_driver_is_the_oldest_long_term_branch_that_is_still_supported(
+    catalogue: Any,
+) -> None:
+    assert catalogue.long_term_driver("2026-05-31") == "535"
+    assert catalogue.long_term_driver("2026-11-26") == "580"
+    assert catalogue.long_term_driver("2028-06-30") == "620"
+
+
+def test_the_driver_of_cuda_13_5_is_a_branch_that_exists(catalogue: Any) -> None:
+    assert catalogue.driver_of_cuda("13.4") == "615"
+    assert catalogue.driver_of_cuda("13.5") == "620"
+
+
 def test_the_default_python_is_one_that_every_framework_supports(catalogue: Any) -> None:
     for wheels in catalogue.wheels.values():
         assert catalogue.common_python in wheels[0].pythons
