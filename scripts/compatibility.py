@@ -47,11 +47,15 @@ def gpu_groups(catalogue: Catalogue) -> dict[tuple[str, bool, str], list[str]]:
 
 
 def drivers(catalogue: Catalogue) -> list[str]:
-    """List the drivers to show: the floors, those that brought new GPUs, the live branches."""
+    """List the drivers to show: the floors, those that brought new GPUs, the live branches.
+
+    One that is older than every floor runs nothing.
+    """
     shown = set(catalogue.floors.values())
     shown |= {gpu.driver_from.split(".")[0] for gpu in catalogue.gpus.values() if gpu.driver_from}
     shown |= {str(row.branch) for row in catalogue.branches if row.kind not in (None, "ended")}
-    return sorted(shown, key=version)
+    oldest = min(map(version, catalogue.floors.values()))
+    return sorted((one for one in shown if version(one) >= oldest), key=version)
 
 
 def cell(catalogue: Catalogue, framework: str, gpu: str, driver: str) -> str:

@@ -144,10 +144,13 @@ class Catalogue:
         return next((row for row in self.branches if row.branch == number), None)
 
     def long_term_driver(self, today: str) -> str:
-        """Return the newest driver branch that has long-term support on a day."""
+        """Return the oldest driver branch that has long-term support on a day.
+
+        Hosts that must not change stay on it, and what runs on it runs on every newer one.
+        """
         return next(
             str(row.branch)
-            for row in self.branches
+            for row in reversed(self.branches)
             if row.kind == "long-term" and is_supported(row.end_of_life, today)
         )
 

@@ -266,7 +266,7 @@ def test_the_default_driver_is_a_long_term_one_and_fits_the_gpus(
     answers = {"accelerator": "gpu", "framework": "pytorch", "gpus": ["V100"]}
     monkeypatch.setattr(form, "loaded_driver", lambda: None)
     assert form.default(catalogue, answers, "driver") == "580"
-    assert form.default(catalogue, {**answers, "today": "2026-05-01"}, "driver") == "580"
+    assert form.default(catalogue, {**answers, "today": "2026-05-01"}, "driver") == "535"
     monkeypatch.setattr(form, "loaded_driver", lambda: "550.54.14")
     assert form.default(catalogue, answers, "driver") == "550.54.14"
     monkeypatch.setattr(form, "loaded_driver", lambda: "595.45.04")
