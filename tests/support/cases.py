@@ -134,16 +134,35 @@ def faults(catalogue: Catalogue, case: Case) -> list[str]:
     expect = case.get("expect", {})
     refused = case["verdict"] == "refused"
     try:
-        answered = Answered(catalogue, case["answers"])
+        answered = Answered(catalogue, _as_the_form_asks(catalogue, case["answers"]))
     except UserMessageError as error:
         sentence = str(error)
-        if "is no GPU of the catalogue" in sentence or not refused:
+        # That an answer is not offered says nothing of why it would not work.
+        unknown = " cannot " not in sentence and case.get("because") != "no such build"
+        if unknown or not refused:
             return [f"refused: {sentence}"]
         return list(_faults_of_sentence(sentence, expect))
     if refused:
         return [f"accepted: {'; '.join(answered.stack['summary'])}"]
     found = {key: CHECKS[key](answered, wanted) for key, wanted in expect.items()}
     return [f"{key} {expect[key]}: {fault}" for key, fault in found.items() if fault]
+
+
+def _as_the_form_asks(catalogue: Catalogue, answers: dict[str, Any]) -> dict[str, Any]:
+    """Turn the major of a plugin, `cuda: 12` in a case of JAX, into the CUDA that it is built with.
+
+    Of several the newest; of a release, where one is answered, its own.
+    """
+    major = answers.get("cuda")
+    if major is None or "." in major:
+        return answers
+    release = answers.get("framework_version")
+    built = [
+        wheel.cuda
+        for wheel in catalogue.wheels[answers["framework"]]
+        if release in (None, wheel.version) and (wheel.cuda or "").split(".")[0] == major
+    ]
+    return {**answers, "cuda": built[0]} if built else answers
 
 
 def _faults_of_sentence(sentence: str, expect: dict[str, Any]) -> Iterator[str]:
