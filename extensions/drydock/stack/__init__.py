@@ -12,6 +12,7 @@ from ..questions import Answers
 from ..refusal import refusal
 from ..request import BadAnswerError, read_request
 from ..solver import Solution, solve
+from ..texts import cautions
 from .images import architecture, base_image, devel_image, python_of, registry, uv_of
 from .keys import Platform, Stack
 from .packages import framework_of, indexes_and_sources, requirements, tools
@@ -48,7 +49,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "registry": registry(str(answers.get("image_name") or "")),
         "tools": tools(catalogue),
         "why": why(catalogue, solution),
-        "summary": summary(catalogue, solution, mirror),
+        "summary": [*summary(catalogue, solution, mirror), *cautions(answers)],
     }
 
 
