@@ -72,4 +72,4 @@ def solution_of(catalogue: Catalogue, answers: Answers) -> Solution:
 def _platform(catalogue: Catalogue, solution: Solution, platform: str) -> Platform:
     row = asdict(catalogue.platforms[platform])
     del row["name"]
-    return {**row, "architecture": architecture(catalogue, solution.request, platform)}
+    return {**row, "architecture": architecture(catalogue, solution)}
