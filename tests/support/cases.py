@@ -55,6 +55,7 @@ class Answered:
 
     def __init__(self, catalogue: Catalogue, answers: dict[str, Any]) -> None:
         """Go the way that a user's answers go: before the first question, then the stack."""
+        self.catalogue = catalogue
         preflight(catalogue, {**answers, "advanced": True})
         self.stack: dict[str, Any] = {**stack_of(catalogue, answers)}
         self.solution: Solution = solution_of(catalogue, with_defaults(catalogue, answers))
@@ -90,11 +91,27 @@ def _holds_below(answered: Answered, wanted: dict[str, str]) -> str:
 
 
 def _ptx_at_most(answered: Answered, wanted: str) -> str:
-    """PTX that a compiler in the image makes is of its own CUDA."""
+    """PTX that a compiler in the image makes is of its own CUDA; does a GPU have nothing else?"""
     devel = answered.solution.devel
-    if devel is None or not any(target.endswith("+PTX") for target in answered.targets):
+    if devel is None or version(devel.cuda or "") <= version(wanted):
         return ""
-    return _at_most(devel.cuda or "", wanted)
+    binaries = [version(target.removesuffix("+PTX")) for target in answered.targets]
+    oldest_ptx = min(
+        (version(target[:-4]) for target in answered.targets if target.endswith("+PTX")),
+        default=(99,),
+    )
+    alone = sorted(
+        {
+            gpu.compute
+            for gpu in answered.catalogue.gpus.values()
+            if version(gpu.compute) >= oldest_ptx
+            and not any(
+                code[0] == version(gpu.compute)[0] and code <= version(gpu.compute)
+                for code in binaries
+            )
+        }
+    )
+    return f"{', '.join(alone)} have PTX of {devel.cuda} alone" if alone else ""
 
 
 def _at_least(found: str, wanted: str) -> str:
@@ -137,9 +154,11 @@ def faults(catalogue: Catalogue, case: Case) -> list[str]:
         answered = Answered(catalogue, _as_the_form_asks(catalogue, case["answers"]))
     except UserMessageError as error:
         sentence = str(error)
-        # That an answer is not offered says nothing of why it would not work.
-        unknown = " cannot " not in sentence and case.get("because") != "no such build"
-        if unknown or not refused:
+        # That an answer is not offered says nothing of why it would not work; but the list of
+        # releases is one of builds, and that of capabilities begins with the oldest that runs.
+        too_old = case.get("because") == "GPU too old" and re.search(r'gpus: "\d\.\d"', sentence)
+        told = " cannot " in sentence or too_old or case.get("because") == "no such build"
+        if not (refused and told):
             return [f"refused: {sentence}"]
         return list(_faults_of_sentence(sentence, expect))
     if refused:
