@@ -156,7 +156,7 @@ def faults(catalogue: Catalogue, case: Case) -> list[str]:
         sentence = str(error)
         # That an answer is not offered says nothing of why it would not work; but the list of
         # releases is one of builds, and that of capabilities begins with the oldest that runs.
-        too_old = case.get("because") == "GPU too old" and re.search(r'gpus: "\d\.\d"', sentence)
+        too_old = re.match(r'gpus: "[1-4]\.\d"', sentence)
         told = " cannot " in sentence or too_old or case.get("because") == "no such build"
         if not (refused and told):
             return [f"refused: {sentence}"]
