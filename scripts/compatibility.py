@@ -37,7 +37,7 @@ def gpu_groups(catalogue: Catalogue) -> dict[tuple[str, bool, str], list[str]]:
     """Group the GPUs that every rule treats alike: capability, GeForce or not, machine."""
     groups: dict[tuple[str, bool, str], list[str]] = {}
     ordered = sorted(
-        (gpu for gpu in catalogue.gpus.values() if not gpu.refused),
+        (gpu for gpu in catalogue.gpus.values() if gpu.is_model and not gpu.refused),
         key=lambda gpu: [int(part) for part in gpu.compute.split(".")],
     )
     for gpu in ordered:
@@ -113,7 +113,7 @@ def images(catalogue: Catalogue) -> Iterator[str]:
     rows = [
         [
             f"`{image.image.split(':')[1]}`",
-            f"{catalogue.driver_of_cuda(image.min_cuda)} or newer",
+            f"{catalogue.driver_of_cuda(image.min_cuda) or 'none yet,'} or newer",
             ", ".join(str(branch) for branch in image.driver_branches) or "none",
             "yes" if image.geforce else "no",
         ]

@@ -15,7 +15,8 @@ class Framework:
     """A machine-learning framework, for instance PyTorch.
 
     `module` is what Python imports, `artefact` the file of a trained model, and `library_path`
-    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH.
+    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH. One with `own_ptxas`
+    compiles its PTX with the ptxas that it brings and not with the driver.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Framework:
     workloads: tuple[str, ...]
     index_url: str | None
     library_path: str
+    own_ptxas: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,16 +129,27 @@ class Image:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU model: what it needs of a wheel (compute, host) and of a driver (from, to)."""
+    """A GPU model, or any GPU of a compute capability, whose name is then that capability.
+
+    `hosts` are the CPU architectures of machines that have it, and `host` is the usual one.
+    `brand` is None where it may be any. The GPU of a `tegra` chip runs no binary code but its own.
+    """
 
     name: str
     compute: str
     generation: str
-    brand: str
+    brand: str | None
     host: str
+    hosts: tuple[str, ...]
     driver_from: str | None
     driver_to: str | None
+    tegra: bool = False
     refused: str | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Is it a model, and not a compute capability?"""
+        return self.name != self.compute
 
     @property
     def compute_number(self) -> float:
@@ -172,8 +185,7 @@ class Toolkit:
     """The compute capabilities for which the nvcc of a CUDA version compiles."""
 
     cuda: str
-    oldest_compute: str
-    newest_compute: str
+    computes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

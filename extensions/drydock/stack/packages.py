@@ -77,11 +77,20 @@ def constraints(catalogue: Catalogue, solution: Solution) -> list[keys.Constrain
         {
             "requirement": f"{package}<{row.version}",
             "reason": f"{row.version} needs compute capability {row.oldest_compute} for "
-            f"{row.part}, and {gpu.name} has {gpu.compute}.",
+            f"{row.part}, and {_named(gpu)}.",
             "source": catalogue.addresses[row.source],
         }
         for package, (row, gpu) in bounds.items()
     ]
+
+
+def _named(gpu: Gpu) -> str:
+    """Say what a GPU has, which is its name where it was answered as its compute capability."""
+    return (
+        f"{gpu.compute} was asked for"
+        if gpu.name == gpu.compute
+        else f"{gpu.name} has {gpu.compute}"
+    )
 
 
 def requirements(catalogue: Catalogue, solution: Solution, platform: str, group: str) -> list[str]:
