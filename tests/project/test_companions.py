@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,3 +136,15 @@ def test_uv_says_which_torch_a_package_wants(project: Path, tmp_path: Path) -> N
     told = projects.run("uv", "add", "--no-sync", "vllm==0.33.0", cwd=copied, check=False)
     assert told.returncode
     assert "depends on torch==2.14.0" in told.stderr
+
+
+def test_the_task_says_it_too(project: Path, tmp_path: Path) -> None:
+    """An update that moves PyTorch under such a package ends with this sentence."""
+    copied = Path(shutil.copytree(project, tmp_path / "demo"))
+    path = copied / "pyproject.toml"
+    first = "\ndependencies = [\n"
+    path.write_text(path.read_text().replace(first, f'{first}    "vllm==0.33.0",\n'))
+    task = projects.run(sys.executable, projects.ROOT / "extensions" / "lock.py", cwd=copied)
+    assert task.stderr.startswith("uv.lock was not written: run `uv lock` here. uv said: Because ")
+    assert "depends on torch==2.14.0" in task.stderr
+    assert len(task.stderr.splitlines()) == 1
