@@ -83,11 +83,11 @@ def _holds_below(answered: Answered, wanted: dict[str, str]) -> str:
     name, below = wanted["package"], version(wanted["below"])
     bounds = [
         found.group(1)
-        for text in answered.stack.get("constraints", ())
-        if (found := re.match(rf"{re.escape(name)}\s*(?:.*,)?\s*<\s*([\d.]+)", text))
+        for row in answered.stack["constraints"]
+        if (found := re.match(rf"{re.escape(name)}\s*(?:.*,)?\s*<\s*([\d.]+)", row["requirement"]))
     ]
     ok = any(version(bound) <= below for bound in bounds)
-    return "" if ok else f"the constraints are {answered.stack.get('constraints')}"
+    return "" if ok else f"the constraints are {answered.stack['constraints']}"
 
 
 def _ptx_at_most(answered: Answered, wanted: str) -> str:
