@@ -118,6 +118,11 @@ def _at_least(found: str, wanted: str) -> str:
     return "" if version(found) >= version(wanted) else f"it is {found}"
 
 
+def _below(found: str | None, wanted: str) -> str:
+    ok = found is None or version(found) < version(wanted)
+    return "" if ok else f"it is {found}"
+
+
 def _at_most(found: str, wanted: str) -> str:
     return "" if version(found) <= version(wanted) else f"it is {found}"
 
@@ -136,6 +141,7 @@ CHECKS: dict[str, Callable[[Answered, Any], str]] = {
     "constraint": _holds_below,
     "driver_floor_at_least": lambda it, wanted: _at_least(it.driver, wanted),
     "base_kind": lambda it, wanted: _is(it.stack["base"]["kind"], wanted),
+    "base_cuda_below": lambda it, wanted: _below(it.solution.image.cuda, wanted),
     "architecture": lambda it, wanted: _is(it.stack["platform"]["architecture"], wanted),
     "targets": _compiles_for,
     "ptx_cuda_at_most": _ptx_at_most,
