@@ -15,6 +15,7 @@ from .rows import (
     Framework,
     Gpu,
     Image,
+    Library,
     Platform,
     System,
     Toolkit,
@@ -58,6 +59,10 @@ class Catalogue:
         }
         self.floors: dict[int, str] = {
             row["cuda_major"]: row["driver"] for row in data["drivers"]["floors"]
+        }
+        self.libraries = _by_package(_rows(Library, data["libraries"]["libraries"]))
+        self.addresses: dict[str, str] = {
+            row["name"]: row["address"] for row in data["sources"]["sources"]
         }
         self.branches = _rows(DriverBranch, data["drivers"]["branches"])
         self.toolkits = {row.cuda: row for row in _rows(Toolkit, data["nvidia-cuda"]["toolkits"])}
@@ -179,6 +184,15 @@ def _by_name(rows: Iterable[Row]) -> dict[str, Row]:
     return {row.name: row for row in rows}
 
 
+def _by_package(rows: Iterable[Library]) -> dict[str, tuple[Library, ...]]:
+    """Sort the rows of each package that a lock holds back by version."""
+    found: dict[str, tuple[Library, ...]] = {}
+    for row in sorted(rows, key=lambda row: version(row.version)):
+        if row.binds == "lock":
+            found[row.package] = (*found.get(row.package, ()), row)
+    return found
+
+
 def _capabilities(models: Sequence[Gpu], data: Mapping[str, Any]) -> Iterator[Gpu]:
     """Make a GPU of each compute capability: any of those that have it, known by name or not.
 
@@ -233,6 +247,11 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                 "kernels": {host: tuple(row) for host, row in build["kernels"].items()},
                 "pythons": release["pythons"],
                 "companions": release["companions"],
+                "companion_gaps": {
+                    name: tuple(pythons)
+                    for name, pythons in release.get("companion_gaps", {}).items()
+                },
+                "libraries": build.get("libraries", []),
                 "broken": build.get("broken")
                 or release.get("broken")
                 or cpu_broken[build["version"]],

@@ -35,7 +35,9 @@ class Wheel:
     """One build of one release of a framework, for instance PyTorch 2.15.0 for CUDA 13.0.
 
     `cuda` is None for a CPU build. `kernels` maps a CPU architecture to the compute capabilities
-    compiled in; "12.0+PTX" also runs on every newer one. `broken` says why it cannot be installed.
+    compiled in; "12.0+PTX" also runs on every newer one. `libraries` are what the wheels require
+    of NVIDIA's libraries; there are none where they were not read. `broken` says why the build
+    cannot be installed.
     """
 
     framework: str
@@ -51,6 +53,8 @@ class Wheel:
     download_mb: int | None
     pythons: tuple[str, ...]
     companions: Mapping[str, str]
+    companion_gaps: Mapping[str, tuple[str, ...]]
+    libraries: tuple[str, ...]
     broken: str | None
 
     @property
@@ -67,6 +71,23 @@ class Wheel:
     def packages(self) -> tuple[str, ...]:
         """The names of the packages that it requires."""
         return tuple(package_name(requirement) for requirement in self.requirements)
+
+
+@dataclass(frozen=True)
+class Library:
+    """From a version of a library on, the oldest compute capability that it runs on.
+
+    A row holds up to the next one of the same package. `part` is what fails on an older GPU.
+    `binds` is "lock" where the project's lock must hold the library back for such a GPU, and
+    "note" where its users only have to know.
+    """
+
+    package: str
+    version: str
+    oldest_compute: str
+    part: str
+    binds: str
+    source: str
 
 
 @dataclass(frozen=True)

@@ -36,21 +36,25 @@ uv run python -m scripts.kernels torch==2.15.0 --host arm64
 uv run python -m scripts.kernels ./some.whl
 ```
 
-- **Read** is what the catalogue says, from build scripts and release notes; the solver uses that.
+- **Read** is what the catalogue says, from build scripts and release notes, corrected by what was
+  measured; the solver uses that.
 - **Cubins** are machine code. One runs on its compute capability and on higher ones of the same
   major; with an `a` on its own alone, with an `f` on its family.
 - **PTX** is compiled by the driver, for its own capability and all newer ones. A driver knows the
-  ISA versions up to that of its CUDA ([PTX ISA, release notes](
-  https://docs.nvidia.com/cuda/parallel-thread-execution/#release-notes)) and loads none newer.
+  ISA versions up to that of its CUDA and loads none newer ([PTX ISA, release notes][ptx]).
 - **Few** are architectures in less than a quarter of the fat binaries of the largest library: there
   for some kernels and not for all.
-- **Row** says where the row is wrong: what it has and the wheel has `not`, and what the wheel has
-  `also`, apart from few.
+- **Row** says where the row differs: what it has and the wheel has `not`, and what the wheel has
+  `also`, apart from few. A row has less than its wheel on purpose, and its source in
+  [`sources.json`](../extensions/catalogue/sources.json) says why; no row has code for a GPU that
+  its wheel has none for, which a test holds.
 - **GPUs** says for which capabilities, of the catalogue's GPUs for that host, that matters: `not`,
   they have no code although the row says so; `also`, they have. Code in few does not count.
 
 XLA, in JAX and TensorFlow, and Triton, in PyTorch, compile further kernels for the GPU at hand. No
 wheel shows that, nor what CUDA's own libraries can do.
+
+[ptx]: https://docs.nvidia.com/cuda/parallel-thread-execution/#release-notes
 """
 LIBRARIES = """\
 ## By library, newest release

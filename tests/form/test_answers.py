@@ -230,6 +230,33 @@ def test_three_short_lines_say_why(catalogue: Catalogue) -> None:
     assert all(len(line) < 250 and "\n" not in line for line in gpu + cpu)
 
 
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("", False),
+        ("https://pypi.example.com/simple", False),
+        ("http://pypi.example.com/simple", True),
+        ("http://10.0.0.1:8080/simple", True),
+        ("http://localhost.example.com/simple", True),
+        ("http://127.0.0.1.example.com/simple", True),
+        ("http://localhost:3141/root/pypi", False),
+        ("http://127.0.0.1/simple", False),
+        ("http://127.8.9.10/simple", False),
+        ("http://[::1]:8080/simple", False),
+    ],
+)
+@pytest.mark.parametrize("question", ["package_index", "pytorch_index"])
+def test_an_index_without_encryption_is_taken_and_the_terminal_says_what_it_risks(
+    catalogue: Catalogue, question: str, url: str, plain: bool
+) -> None:
+    answers = {"framework": "pytorch", question: url}
+    assert form.check(catalogue, answers, question, url) == ""
+    cautions = [line for line in stack_of(catalogue, answers)["summary"] if "caution" in line]
+    assert len(cautions) == plain
+    for line in cautions:
+        assert question in line and "https://" in line and line.endswith(".")
+
+
 def test_a_bad_answer_is_refused_where_the_templates_are_rendered_too(
     catalogue: Catalogue,
 ) -> None:

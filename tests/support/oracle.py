@@ -9,6 +9,7 @@ of thousands of answer sets can be compared in a test.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import cache
@@ -186,6 +187,10 @@ class Oracle:
             )
             for gpu in gpus
         ]
+        rules += [
+            (("libraries", gpu["name"]), lambda each, gpu=gpu: self.libraries(each["build"], gpu))
+            for gpu in gpus
+        ]
         allowed = -1
         for key, rule in rules:
             allowed &= self.mask(name, key, rule)
@@ -294,6 +299,34 @@ class Oracle:
         if not from_ptx or newest_cuda is None or each["framework"].get("own_ptxas"):
             return from_ptx
         return not_older(newest_cuda, build["cuda"])
+
+    def libraries(self, build: dict[str, Any], gpu: dict[str, Any]) -> bool:
+        """Is there a version of each library that the build admits and that runs the GPU?
+
+        Versions between two rows are those of the older row, so its own version, or the oldest
+        that the build admits where that is newer, stands for all of them.
+        """
+        for requirement in build.get("libraries", []):
+            name, *bounds = re.split("(==|>=|<)", requirement.replace(",", ""))
+            wanted = list(zip(bounds[::2], bounds[1::2], strict=True))
+            rows = [row for row in self.data["libraries"]["libraries"] if row["package"] == name]
+            versions = {row["version"] for row in rows}
+            versions |= {bound for operator, bound in wanted if operator != "<"}
+            runs = []
+            for one in versions:
+                older = [row for row in rows if not_older(one, row["version"])]
+                admitted = all(
+                    one == bound
+                    if operator == "=="
+                    else not_older(one, bound) == (operator == ">=")
+                    for operator, bound in wanted
+                )
+                if older and admitted:
+                    row = max(older, key=lambda row: numbers(row["version"]))
+                    runs.append(not_older(gpu["compute"], row["oldest_compute"]))
+            if runs and not any(runs):
+                return False
+        return True
 
     def builder(
         self, each: dict[str, Any], gpus: Iterable[dict[str, Any]], answers: dict[str, Any]

@@ -12,9 +12,10 @@ from ..questions import Answers
 from ..refusal import refusal
 from ..request import BadAnswerError, read_request
 from ..solver import Solution, solve
+from ..texts import cautions
 from .images import architecture, base_image, devel_image, python_of, registry, uv_of
 from .keys import Platform, Stack
-from .packages import framework_of, indexes_and_sources, requirements, tools
+from .packages import constraints, framework_of, indexes_and_sources, requirements, tools
 from .reasons import summary, why
 
 
@@ -41,6 +42,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "framework": framework_of(solution),
         "indexes": indexes,
         "sources": sources,
+        "constraints": constraints(catalogue, solution),
         "dependencies": requirements(catalogue, solution, platform, "dependencies"),
         "dev_dependencies": requirements(catalogue, solution, platform, "dev"),
         "build_dependencies": requirements(catalogue, solution, platform, "build"),
@@ -48,7 +50,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "registry": registry(str(answers.get("image_name") or "")),
         "tools": tools(catalogue),
         "why": why(catalogue, solution),
-        "summary": summary(catalogue, solution, mirror),
+        "summary": [*summary(catalogue, solution, mirror), *cautions(answers)],
     }
 
 

@@ -22,6 +22,8 @@ class Stack(TypedDict):
     """For [[tool.uv.index]]: none where all comes from PyPI."""
     sources: list[Source]
     """For [tool.uv.sources]."""
+    constraints: list[Constraint]
+    """For constraint-dependencies of [tool.uv]: libraries that no longer run one of the GPUs."""
     dependencies: list[str]
     """Requirements that a project starts with, beside its framework."""
     dev_dependencies: list[str]
@@ -116,6 +118,15 @@ class Origin(TypedDict):
     index: str
     group: str
     marker: str | None
+
+
+class Constraint(TypedDict):
+    """A library that the lock holds back for a GPU."""
+
+    requirement: str
+    reason: str
+    source: str
+    """Where that can be read."""
 
 
 class Platform(TypedDict):
