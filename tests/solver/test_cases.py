@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_there_are_many_cases_each_with_a_name_of_its_own_in_order() -> None:
 
 
 def test_a_case_has_the_keys_that_its_table_explains_and_answers_that_are_asked_for() -> None:
-    always = Case.__annotations__.keys() - {"expect", "because"}
+    always = Case.__annotations__.keys() - {"expect", "because", "offered"}
     for case in CASES:
         assert always <= case.keys() <= Case.__annotations__.keys(), case["id"]
         assert case["verdict"] in ("works", "refused"), case["id"]
@@ -36,6 +37,15 @@ def test_a_case_has_the_keys_that_its_table_explains_and_answers_that_are_asked_
         assert case["answers"].keys() <= set(QUESTIONS), case["id"]
         known = {"sentence_names"} if "because" in case else cases.CHECKS.keys()
         assert case.get("expect", {}).keys() <= known, case["id"]
+
+
+def test_only_a_release_without_a_row_is_not_offered(rows: dict[str, Any]) -> None:
+    judged = [case for case in CASES if case.get("offered", True)]
+    assert len(judged) >= 150
+    for case in CASES:
+        if case not in judged:
+            known = {row["version"] for row in rows[case["answers"]["framework"]]["releases"]}
+            assert case["answers"]["framework_version"] not in known, case["id"]
 
 
 def test_a_case_says_where_it_was_read_and_when() -> None:

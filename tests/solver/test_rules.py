@@ -12,6 +12,7 @@ import pytest
 from drydock import solver
 from drydock.catalogue import Catalogue
 from drydock.rules import RULES
+from tests.support.catalogues import with_ptx_alone
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ NEW = "2.15.0"
 CASES = (
     Case(
         "gpu-runs-ordinary-wheels",
-        {"gpus": ("Jetson Orin",)},
+        {"gpus": ("Jetson Orin",), "framework": "jax"},
         None,
-        (NEW, "cu132"),
+        ("0.12.0.1", "cuda13"),
+        with_ptx_alone,
     ),
     Case(
         "driver-knows-gpu",
@@ -100,6 +102,18 @@ CASES = (
         pinning_a_newer_cudnn,
     ),
     Case("wheel-has-kernels", {"gpus": ("V100",)}, ("2.14.1", "cu126"), (NEW, "cu132")),
+    Case(
+        # Its CUDA is 12.2, that of driver 525 is 12.0, and nothing in it is for 9.0.
+        "driver-compiles-ptx",
+        {
+            "framework": "onnxruntime",
+            "framework_version": "1.19.2",
+            "gpus": ("H100",),
+            "driver": "525.60.13",
+        },
+        None,
+        ("1.19.2", "plain"),
+    ),
     Case("python-is-asked-for", {"python_version": "3.12"}, (NEW, "", "3.12"), (NEW, "", "3.13")),
     Case(
         "python-has-wheel",
