@@ -117,6 +117,22 @@ def test_a_build_that_pins_a_library_without_code_for_the_gpu_is_not_chosen(
     assert solver.solve(changed, request_of(gpus=("T4",), cuda="12.6")) is not None
 
 
+def test_of_several_bounds_the_first_one_binds(catalogue: Catalogue) -> None:
+    changed = copy.copy(catalogue)
+    (first, *_) = catalogue.libraries["nvidia-cudnn-cu12"]
+    bounds = {"1.0": "5.0", "2.0": "7.0", "3.0": "8.0"}
+    changed.libraries = {
+        "some-library": tuple(
+            replace(first, package="some-library", version=one, oldest_compute=oldest)
+            for one, oldest in bounds.items()
+        )
+    }
+    wheel = requiring(catalogue, "some-library>=1.0")
+    for gpu, bound in (("P100", ["2.0"]), ("V100", ["3.0"]), ("H100", [])):
+        found = too_new(changed, catalogue.gpus[gpu], wheel)
+        assert [each.library.version for each in found] == bound
+
+
 def test_support_only_ends_with_newer_versions(catalogue: Catalogue) -> None:
     """Else the first row that asks for more would be no bound."""
     assert {"nvidia-cudnn-cu12", "nvidia-nccl-cu12"} <= set(catalogue.libraries)
@@ -127,8 +143,9 @@ def test_support_only_ends_with_newer_versions(catalogue: Catalogue) -> None:
         assert versions == sorted(versions)
 
 
-def test_the_library_rows_say_how_they_bind(rows: dict[str, Any]) -> None:
+def test_the_library_rows_say_how_they_bind(catalogue: Catalogue, rows: dict[str, Any]) -> None:
     assert {row["binds"] for row in rows["libraries"]["libraries"]} == {"lock", "note"}
     assert {row["package"] for row in rows["libraries"]["libraries"] if row["binds"] == "note"} == {
         "triton"
     }
+    assert "triton" not in catalogue.libraries
