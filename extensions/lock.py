@@ -56,7 +56,9 @@ def _reason(stderr: str) -> str:
     lines = [re.sub(r"^[\W_]*(error:|cause:)?\s*", "", line) for line in stderr.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("warning:", "hint:"))]
     fetched = [line for line in lines if "fetch" in line.lower()]
-    return (fetched or lines or ["nothing"])[0]
+    # What wants what stands below "No solution found", which says nothing of either.
+    wanted = [line for line in lines if line.startswith("Because ")]
+    return (fetched or wanted or lines or ["nothing"])[0]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def gpu_groups(catalogue: Catalogue) -> dict[tuple[str, bool, str], list[str]]:
     """Group the GPUs that every rule treats alike: capability, GeForce or not, machine."""
     groups: dict[tuple[str, bool, str], list[str]] = {}
     ordered = sorted(
-        (gpu for gpu in catalogue.gpus.values() if not gpu.refused),
+        (gpu for gpu in catalogue.gpus.values() if gpu.is_model and not gpu.refused),
         key=lambda gpu: [int(part) for part in gpu.compute.split(".")],
     )
     for gpu in ordered:
@@ -47,11 +47,15 @@ def gpu_groups(catalogue: Catalogue) -> dict[tuple[str, bool, str], list[str]]:
 
 
 def drivers(catalogue: Catalogue) -> list[str]:
-    """List the drivers to show: the floors, those that brought new GPUs, the live branches."""
+    """List the drivers to show: the floors, those that brought new GPUs, the live branches.
+
+    One that is older than every floor runs nothing.
+    """
     shown = set(catalogue.floors.values())
     shown |= {gpu.driver_from.split(".")[0] for gpu in catalogue.gpus.values() if gpu.driver_from}
     shown |= {str(row.branch) for row in catalogue.branches if row.kind not in (None, "ended")}
-    return sorted(shown, key=version)
+    oldest = min(map(version, catalogue.floors.values()))
+    return sorted((one for one in shown if version(one) >= oldest), key=version)
 
 
 def cell(catalogue: Catalogue, framework: str, gpu: str, driver: str) -> str:
@@ -87,29 +91,34 @@ def by_gpu_and_driver(catalogue: Catalogue, framework: Framework) -> Iterator[st
 
 def releases(catalogue: Catalogue, framework: Framework) -> Iterator[str]:
     """Yield the table of a framework's releases, builds and Pythons."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, dict[str, str]] = {}
     pythons: dict[str, str] = {}
     for wheel in catalogue.wheels[framework.name]:
-        builds = rows.setdefault(wheel.version, [])
+        builds = rows.setdefault(wheel.version, {})
         pythons[wheel.version] = f"{wheel.pythons[0]}–{wheel.pythons[-1]}"
         if wheel.cuda:
             kernels = wheel.kernels["amd64"]
             arm = ", also ARM" if "arm64" in wheel.kernels else ""
-            builds.append(f"{wheel.build} ({kernels[0]}–{kernels[-1]}{arm})")
+            builds[wheel.build] = f"{wheel.build} ({kernels[0]}–{kernels[-1]}{arm})"
         else:
-            builds.append(wheel.build)
+            builds[wheel.build] = wheel.build
     yield from table(
         ["Release", "Python", "Builds (compute capabilities)"],
-        ([release, pythons[release], ", ".join(builds)] for release, builds in rows.items()),
+        ([name, pythons[name], ", ".join(builds.values())] for name, builds in rows.items()),
     )
 
 
 def images(catalogue: Catalogue) -> Iterator[str]:
     """Yield the table of the nvidia/cuda images that may be chosen, with their driver rule."""
+
+    def driver(cuda: str) -> str:
+        branch = catalogue.driver_of_cuda(cuda)
+        return f"{branch} or newer" if branch else "none yet"
+
     rows = [
         [
             f"`{image.image.split(':')[1]}`",
-            f"{catalogue.driver_of_cuda(image.min_cuda)} or newer",
+            driver(image.min_cuda),
             ", ".join(str(branch) for branch in image.driver_branches) or "none",
             "yes" if image.geforce else "no",
         ]
@@ -142,7 +151,9 @@ def page(catalogue: Catalogue) -> str:
         "",
         f"What Drydock chooses, from its catalogue of {catalogue.as_of}. The page is written by",
         "`scripts/compatibility.py`, and a test holds it fresh. Where and when each fact was read",
-        "stands beside it in [`extensions/catalogue/`](../extensions/catalogue).",
+        "stands beside it in [`extensions/catalogue/`](../extensions/catalogue). A GPU that is not",
+        "on the page can be answered by its compute capability, such as 8.6; it then counts as a",
+        "GeForce.",
         "",
     ]
     for framework in catalogue.frameworks.values():
@@ -159,9 +170,12 @@ def page(catalogue: Catalogue) -> str:
     lines += [
         "## nvidia/cuda images",
         "",
-        "An image starts only on a driver that supports its CUDA, or on one of the branches that",
-        "it lists, which for most images do not count for GeForce and Titan. One that starts on",
-        "every newer driver as well is preferred. The wheels ask less: they need driver "
+        "An image is chosen for a driver that supports its CUDA, or for one of the branches that",
+        "it lists, which for most images do not count for GeForce and Titan: Docker's legacy",
+        "NVIDIA runtime starts it on no other. With CDI, which newer Docker prefers, nobody looks,",
+        "but which of the two a host has is not asked. An image that starts on every newer driver",
+        "as well is preferred.",
+        "The wheels ask less: they need driver "
         + ", ".join(f"{driver} for CUDA {major}" for major, driver in catalogue.floors.items())
         + ".",
         "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from .rows import (
     Framework,
     Gpu,
     Image,
+    Library,
     Platform,
     System,
     Toolkit,
@@ -51,12 +52,17 @@ class Catalogue:
         self.uv = _row(Uv, data["uv"]["uv"][0])
         self.platforms = _by_name(_rows(Platform, data["platforms"]["platforms"]))
         self.systems = _by_name(_rows(System, data["systems"]["systems"]))
-        self.gpus = _by_name(_rows(Gpu, data["gpus"]["gpus"]))
+        models = _rows(Gpu, data["gpus"]["gpus"])
+        self.gpus = _by_name((*models, *_capabilities(models, data["capabilities"])))
         self.python_end: dict[str, str | None] = {
             row["version"]: row["end_of_life"] for row in data["python"]["versions"]
         }
         self.floors: dict[int, str] = {
             row["cuda_major"]: row["driver"] for row in data["drivers"]["floors"]
+        }
+        self.libraries = _by_package(_rows(Library, data["libraries"]["libraries"]))
+        self.addresses: dict[str, str] = {
+            row["name"]: row["address"] for row in data["sources"]["sources"]
         }
         self.branches = _rows(DriverBranch, data["drivers"]["branches"])
         self.toolkits = {row.cuda: row for row in _rows(Toolkit, data["nvidia-cuda"]["toolkits"])}
@@ -109,21 +115,31 @@ class Catalogue:
         rows = [row for row in self.images if row.kind == "slim" and row.python == python]
         return min(rows, key=lambda row: row.os_age)
 
+    def branch(self, driver: Version) -> DriverBranch | None:
+        """Return the branch of a driver: the newest row not above it, None where all are.
+
+        A number on Windows, and so in WSL2, runs past that of its branch: 581.80 is of 580.
+        """
+        return next((row for row in self.branches if row.branch <= driver[0]), None)
+
+    def branch_number(self, driver: Version) -> int:
+        """Return the number of a driver's branch; older than the rows, it is taken for its own."""
+        row = self.branch(driver)
+        return row.branch if row else driver[0]
+
     def driver_cuda(self, driver: Version) -> Version:
         """Return the newest CUDA that a driver supports, (0, 0) if it is older than the rows.
 
         It is a property of the driver's branch: 550.54.14 and 550.144.03 both support 12.4.
         """
-        for row in self.branches:
-            if row.branch <= driver[0]:
-                return version(row.cuda)
-        return (0, 0)
+        row = self.branch(driver)
+        return version(row.cuda) if row else (0, 0)
 
-    def driver_of_cuda(self, cuda: str) -> str:
-        """Return the driver branch that first supports a CUDA version."""
+    def driver_of_cuda(self, cuda: str) -> str | None:
+        """Return the driver branch that first supports a CUDA version, None where none does."""
         wanted = version(cuda)
         fitting = [row.branch for row in self.branches if version(row.cuda) >= wanted]
-        return str(min(fitting, default=self.branches[0].branch + 1))
+        return str(min(fitting)) if fitting else None
 
     def driver_supports(self, driver: Version, image: Image) -> bool:
         """Tell whether a driver, and so every newer one, supports the CUDA of an image.
@@ -138,18 +154,14 @@ class Catalogue:
         """Drivers at which something changes: the wheels' floors and the branches."""
         return (*self.floors.values(), *(str(row.branch) for row in self.branches))
 
-    def branch(self, driver: str) -> DriverBranch | None:
-        """Return the row of a driver's branch, None if there is none."""
-        number = version(driver)[0]
-        return next((row for row in self.branches if row.branch == number), None)
-
     def long_term_driver(self, today: str) -> str:
-        """Return the newest driver branch that has long-term support on a day."""
-        return next(
-            str(row.branch)
-            for row in self.branches
-            if row.kind == "long-term" and is_supported(row.end_of_life, today)
-        )
+        """Return the oldest driver branch that has long-term support on a day, else the newest.
+
+        Hosts that must not change stay on it, and what runs on it runs on every newer one.
+        """
+        rows = [row for row in reversed(self.branches) if row.kind == "long-term"]
+        alive = [row for row in rows if is_supported(row.end_of_life, today)]
+        return str((alive or rows[-1:])[0].branch)
 
 
 def _row(cls: type[Row], row: Mapping[str, Any]) -> Row:
@@ -172,6 +184,38 @@ def _by_name(rows: Iterable[Row]) -> dict[str, Row]:
     return {row.name: row for row in rows}
 
 
+def _by_package(rows: Iterable[Library]) -> dict[str, tuple[Library, ...]]:
+    """Sort the rows of each package that a lock holds back by version."""
+    found: dict[str, tuple[Library, ...]] = {}
+    for row in sorted(rows, key=lambda row: version(row.version)):
+        if row.binds == "lock":
+            found[row.package] = (*found.get(row.package, ()), row)
+    return found
+
+
+def _capabilities(models: Sequence[Gpu], data: Mapping[str, Any]) -> Iterator[Gpu]:
+    """Make a GPU of each compute capability: any of those that have it, known by name or not.
+
+    Its machines are those of the models. A Tegra chip without a driver of the ordinary branches
+    needs what NVIDIA makes for that chip.
+    """
+    for row in data["capabilities"]:
+        hosts = {host for gpu in models if gpu.compute == row["compute"] for host in gpu.hosts}
+        hosts = {"arm64"} if row["tegra"] else hosts or {"amd64", "arm64"}
+        yield Gpu(
+            name=row["compute"],
+            compute=row["compute"],
+            generation=row["generation"],
+            brand=None,
+            host=min(hosts),
+            hosts=tuple(sorted(hosts)),
+            driver_from=row["first_driver"],
+            driver_to=row["last_driver"],
+            tegra=row["tegra"],
+            refused="no ordinary driver" if row["tegra"] and not row["first_driver"] else None,
+        )
+
+
 def _nvidia_images(data: Mapping[str, Any]) -> Iterator[Image]:
     """Join the images with the driver rules of their releases."""
     rules = {row["release"]: row for row in data["rules"]}
@@ -187,8 +231,12 @@ def _python_images(data: Mapping[str, Any]) -> Iterator[Image]:
 
 
 def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
-    """Join the builds of a framework with their releases."""
+    """Join the builds of a framework with their releases.
+
+    A project has the CPU build too, for its tests, so a release is broken where that is.
+    """
     releases = {row["version"]: row for row in data["releases"]}
+    cpu_broken = {row["version"]: row.get("broken") for row in data["builds"] if not row["cuda"]}
     for build in data["builds"]:
         release = releases[build["version"]]
         yield _row(
@@ -199,7 +247,14 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                 "kernels": {host: tuple(row) for host, row in build["kernels"].items()},
                 "pythons": release["pythons"],
                 "companions": release["companions"],
-                "broken": build.get("broken") or release.get("broken"),
+                "companion_gaps": {
+                    name: tuple(pythons)
+                    for name, pythons in release.get("companion_gaps", {}).items()
+                },
+                "libraries": build.get("libraries", []),
+                "broken": build.get("broken")
+                or release.get("broken")
+                or cpu_broken[build["version"]],
             },
         )
 

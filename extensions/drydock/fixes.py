@@ -139,5 +139,9 @@ def _other_gpus(catalogue: Catalogue, request: Request, old: str) -> Iterator[st
         return (gpu.host != row.host, away, gpu.brand != row.brand)
 
     known = {old, *request.gpus}
-    others = [gpu for gpu in catalogue.gpus.values() if gpu.name not in known and not gpu.refused]
+    others = [
+        gpu
+        for gpu in catalogue.gpus.values()
+        if gpu.is_model == row.is_model and gpu.name not in known and not gpu.refused
+    ]
     yield from (gpu.name for gpu in sorted(others, key=distance))

@@ -63,6 +63,8 @@ def _gpu_label(catalogue: Catalogue, name: str) -> str:
     if name == "any":
         return "any (not known yet)"
     gpu = catalogue.gpus[name]
+    if not gpu.is_model:
+        return f"another GPU of compute capability {name} ({gpu.generation})"
     return f"{name} ({gpu.generation}, compute capability {gpu.compute})"
 
 

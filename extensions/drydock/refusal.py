@@ -116,16 +116,18 @@ def _with_its_fact(catalogue: Catalogue, request: Request, answer: Answer) -> st
     """Name an answer together with the fact about it that a conflict turns on."""
     name, value = answer
     if name == "gpus" and value in catalogue.gpus:
-        return f"gpus: {value} (compute capability {catalogue.gpus[value].compute})"
+        gpu = catalogue.gpus[value]
+        return f"gpus: {value} (compute capability{f' {gpu.compute}' if gpu.is_model else ''})"
     if name == "driver":
         cuda = ".".join(str(part) for part in catalogue.driver_cuda(version(value)))
         return f"driver: {value}" + ("" if cuda == "0.0" else f" (supports CUDA {cuda})")
     if name == "framework_version" and request.accelerator == "gpu":
-        builds = [
+        # A build may have two rows, one of PyPI and one of its own index.
+        builds = dict.fromkeys(
             wheel.build
             for wheel in catalogue.wheels_of(request.framework)
             if wheel.version == value and wheel.accelerator == "gpu"
-        ]
+        )
         return f"framework_version: {value}" + (
             f" (built as {', '.join(builds)})" if builds else ""
         )

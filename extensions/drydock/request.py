@@ -82,6 +82,18 @@ def gpu_rows(catalogue: Catalogue, request: Request) -> tuple[Gpu, ...]:
     return tuple(catalogue.gpus[name] for name in request.gpus if name != "any")
 
 
+def host_of(catalogue: Catalogue, request: Request) -> str | None:
+    """Return the CPU architecture of the machines, for which the image is built.
+
+    It is the platform's where that has only one, else one that all the named GPUs may sit in,
+    and of two the usual one. It is None where no architecture fits, and where nothing says which.
+    """
+    gpus = gpu_rows(catalogue, request)
+    forced = catalogue.platforms[request.platform].architecture if request.platform else None
+    usual = [forced] if forced else sorted({gpu.host for gpu in gpus})
+    return next((host for host in usual if all(host in gpu.hosts for gpu in gpus)), None)
+
+
 # An answer of the request: the question, and its value as one answers it; for `gpus` one of the
 # names, so that a conflict can be about one GPU of several.
 Answer = tuple[str, str]

@@ -15,7 +15,8 @@ class Framework:
     """A machine-learning framework, for instance PyTorch.
 
     `module` is what Python imports, `artefact` the file of a trained model, and `library_path`
-    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH.
+    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH. One with `own_ptxas`
+    compiles its PTX with the ptxas that it brings and not with the driver.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Framework:
     workloads: tuple[str, ...]
     index_url: str | None
     library_path: str
+    own_ptxas: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ class Wheel:
     """One build of one release of a framework, for instance PyTorch 2.15.0 for CUDA 13.0.
 
     `cuda` is None for a CPU build. `kernels` maps a CPU architecture to the compute capabilities
-    compiled in; "12.0+PTX" also runs on every newer one. `broken` says why it cannot be installed.
+    compiled in; "12.0+PTX" also runs on every newer one. `libraries` are what the wheels require
+    of NVIDIA's libraries; there are none where they were not read. `companions` maps packages that
+    are built for this release, such as torchvision, to their versions, and `companion_gaps` those
+    without a wheel for some Pythons to these. `broken` says why the build cannot be installed.
     """
 
     framework: str
@@ -49,6 +54,8 @@ class Wheel:
     download_mb: int | None
     pythons: tuple[str, ...]
     companions: Mapping[str, str]
+    companion_gaps: Mapping[str, tuple[str, ...]]
+    libraries: tuple[str, ...]
     broken: str | None
 
     @property
@@ -65,6 +72,23 @@ class Wheel:
     def packages(self) -> tuple[str, ...]:
         """The names of the packages that it requires."""
         return tuple(package_name(requirement) for requirement in self.requirements)
+
+
+@dataclass(frozen=True)
+class Library:
+    """From a version of a library on, the oldest compute capability that it runs on.
+
+    A row holds up to the next one of the same package. `part` is what fails on an older GPU.
+    `binds` is "lock" where the project's lock must hold the library back for such a GPU, and
+    "note" where its users only have to know.
+    """
+
+    package: str
+    version: str
+    oldest_compute: str
+    part: str
+    binds: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -106,16 +130,27 @@ class Image:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU model: what it needs of a wheel (compute, host) and of a driver (from, to)."""
+    """A GPU model, or any GPU of a compute capability, whose name is then that capability.
+
+    `hosts` are the CPU architectures of machines that have it, and `host` is the usual one.
+    `brand` is None where it may be any. The GPU of a `tegra` chip runs no binary code but its own.
+    """
 
     name: str
     compute: str
     generation: str
-    brand: str
+    brand: str | None
     host: str
+    hosts: tuple[str, ...]
     driver_from: str | None
     driver_to: str | None
+    tegra: bool = False
     refused: str | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Is it a model, and not a compute capability?"""
+        return self.name != self.compute
 
     @property
     def compute_number(self) -> float:
@@ -151,8 +186,7 @@ class Toolkit:
     """The compute capabilities for which the nvcc of a CUDA version compiles."""
 
     cuda: str
-    oldest_compute: str
-    newest_compute: str
+    computes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

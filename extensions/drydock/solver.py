@@ -71,7 +71,10 @@ def solve(catalogue: Catalogue, request: Request, rules: Sequence[Rule] = RULES)
                     ]
                     if not builders:
                         continue
-                    devel = min(builders, key=lambda image: _devel_preference(wheel, image))
+                    devel = min(
+                        builders,
+                        key=lambda image: _devel_preference(catalogue, request, wheel, image),
+                    )
                 return Solution(
                     request=request,
                     framework=catalogue.frameworks[wheel.framework],
@@ -99,10 +102,22 @@ def _image_preference(
     return (False, by_branch_only, size, _distance(wheel, image), image.os_age)
 
 
-def _devel_preference(wheel: Wheel, image: Image) -> tuple[Any, ...]:
-    """The nearest CUDA, then the smallest, then the newest system."""
+def _devel_preference(
+    catalogue: Catalogue, request: Request, wheel: Wheel, image: Image
+) -> tuple[Any, ...]:
+    """The nearest CUDA, then the smallest, then the newest system.
+
+    Where no GPU is named, newer ones run the PTX of the compiled code, and no driver loads PTX
+    of a CUDA that it does not support: one that it supports comes first.
+    """
+    driver = request.driver_version
+    ptx_fails = (
+        "any" in request.gpus
+        and driver is not None
+        and catalogue.driver_cuda(driver) < image.cuda_version
+    )
     size = FLAVOURS_BY_SIZE.index(image.flavour or "devel")
-    return (_distance(wheel, image), size, image.os_age)
+    return (ptx_fails, _distance(wheel, image), size, image.os_age)
 
 
 def _distance(wheel: Wheel, image: Image) -> tuple[bool, int]:

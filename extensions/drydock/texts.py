@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -15,11 +16,16 @@ def quoted(text: str) -> str:
 
 
 def check_description(text: str) -> str:
-    """Refuse what would break a one-line text: control characters and the like."""
-    # Control characters, surrogates, line and paragraph separators, and the marks that
-    # reorder text on the screen.
-    bad = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
-    bad = bad or next((c for c in text if c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067"), None)
+    """Refuse what would break a one-line text, and what nobody sees: control characters,
+    surrogates, line separators, and the format characters, which reorder or hide text.
+
+    Two of the latter are letters' business and stay: the zero-width joiner makes one emoji of
+    several, and Persian needs the non-joiner.
+    """
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    bad = next(
+        (c for c in text if unicodedata.category(c) in hidden and c not in "\u200c\u200d"), None
+    )
     if bad is not None:
         return (
             f"The description holds the character U+{ord(bad):04X}; answer one line of plain "
@@ -66,9 +72,26 @@ def check_image_mirror(text: str) -> str:
 
 
 def check_apt_packages(text: str) -> str:
-    """Refuse what is no list of Debian package names."""
+    """Refuse what is no list of Debian package names, and what apt-get takes for something else.
+
+    The policy (5.6.1) allows `tzdata-` and `lib.+`. But apt-get removes what ends in "-", and it
+    takes a name that it does not know for a regular expression where "." or "+" is in it. So a
+    dot stands between letters or digits, and a "+" after one of them or another "+", as they do
+    in every name of Debian. The Dockerfile turns the expressions off, for names that are no
+    package of its distribution.
+    """
     for name in text.split(" "):
-        if name and not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
+        if name.endswith("-") and _is_package(name.rstrip("-")):
+            return (
+                f"{quoted(name)} tells apt-get to remove a package; answer the names to install, "
+                "for example: libgl1 ffmpeg."
+            )
+        if re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) and not _is_package(name):
+            return (
+                f"apt-get takes {quoted(name)} for a pattern of several packages; answer their "
+                "names, for example: libgl1 ffmpeg."
+            )
+        if name and not _is_package(name):
             return (
                 f"{quoted(name)} is no Debian package name; answer names separated by spaces, "
                 "without versions, for example: libgl1 ffmpeg."
@@ -76,8 +99,18 @@ def check_apt_packages(text: str) -> str:
     return ""
 
 
+def _is_package(name: str) -> bool:
+    """Tell whether a name is one that a package of Debian can have, and that only means itself."""
+    within = r"[a-z0-9-]|(?<=[a-z0-9+])\+|(?<=[a-z0-9])\.(?=[a-z0-9])"
+    return bool(re.fullmatch(rf"[a-z0-9](?:{within})*(?<!-)", name)) and len(name) > 1
+
+
 def check_url(text: str) -> str:
-    """Refuse what is no web address, and credentials in one."""
+    """Refuse what is no web address, and credentials in one.
+
+    http:// is taken, since there are indexes inside of companies that have nothing else, and a
+    project that has one must be able to update; `cautions` says what it risks.
+    """
     example = "for example https://pypi.example.com/simple"
     if not text:
         return ""
@@ -94,6 +127,27 @@ def check_url(text: str) -> str:
             f"{example}, and give them at build time as a secret."
         )
     return "" if valid else f"{quoted(text)} names no host; answer an address, {example}."
+
+
+def cautions(answers: Mapping[str, Any]) -> list[str]:
+    """Return a line for each index that is read without encryption, except on this machine.
+
+    uv checks a download against the hashes of uv.lock; but these come from the index, too.
+    """
+    return [
+        f"caution    {question} is not encrypted: whoever sits on the way can change what uv.lock "
+        "is made of, and read the credentials. Give it an address with https://, if it has one."
+        for question in ("package_index", "pytorch_index")
+        if _is_plain(str(answers.get(question) or ""))
+    ]
+
+
+def _is_plain(url: str) -> bool:
+    """Tell whether an address is of http, and leads away from this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    own = host in ("localhost", "::1") or re.fullmatch(r"127(?:\.\d{1,3}){3}", host)
+    return parts.scheme == "http" and not own
 
 
 CHECKS: dict[str, Callable[[str], str]] = {

@@ -146,13 +146,13 @@ def test_the_stack_is_json_and_says_what_the_templates_read(catalogue: Catalogue
         {"name": "pytorch-cpu", "url": f"{index}/cpu"},
         {"name": "pytorch-cu126", "url": f"{index}/cu126"},
     ]
-    (source,) = stack["sources"]
-    assert source["package"] == "torch"
-    assert [(row["index"], row["group"]) for row in source["origins"]] == [
-        ("pytorch-cpu", "cpu"),
-        ("pytorch-cu126", "gpu"),
-        ("pytorch-cu126", "cuda"),
-    ]
+    assert [row["package"] for row in stack["sources"]] == ["torch", "torchvision", "torchaudio"]
+    for source in stack["sources"]:
+        assert [(row["index"], row["group"]) for row in source["origins"]] == [
+            ("pytorch-cpu", "cpu"),
+            ("pytorch-cu126", "gpu"),
+            ("pytorch-cu126", "cuda"),
+        ]
     ovh = stack["platform"]
     assert ovh["architecture"] == "linux/amd64"
     assert (ovh["uid"], ovh["gid"], ovh["workdir"]) == (42420, 42420, "/workspace")
@@ -230,6 +230,33 @@ def test_three_short_lines_say_why(catalogue: Catalogue) -> None:
     assert all(len(line) < 250 and "\n" not in line for line in gpu + cpu)
 
 
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("", False),
+        ("https://pypi.example.com/simple", False),
+        ("http://pypi.example.com/simple", True),
+        ("http://10.0.0.1:8080/simple", True),
+        ("http://localhost.example.com/simple", True),
+        ("http://127.0.0.1.example.com/simple", True),
+        ("http://localhost:3141/root/pypi", False),
+        ("http://127.0.0.1/simple", False),
+        ("http://127.8.9.10/simple", False),
+        ("http://[::1]:8080/simple", False),
+    ],
+)
+@pytest.mark.parametrize("question", ["package_index", "pytorch_index"])
+def test_an_index_without_encryption_is_taken_and_the_terminal_says_what_it_risks(
+    catalogue: Catalogue, question: str, url: str, plain: bool
+) -> None:
+    answers = {"framework": "pytorch", question: url}
+    assert form.check(catalogue, answers, question, url) == ""
+    cautions = [line for line in stack_of(catalogue, answers)["summary"] if "caution" in line]
+    assert len(cautions) == plain
+    for line in cautions:
+        assert question in line and "https://" in line and line.endswith(".")
+
+
 def test_a_bad_answer_is_refused_where_the_templates_are_rendered_too(
     catalogue: Catalogue,
 ) -> None:
@@ -265,9 +292,9 @@ def test_a_refusal_names_the_answers_the_rule_and_what_works(catalogue: Catalogu
 
 def test_an_answer_for_a_gpu_without_one_is_refused_and_not_forgotten(catalogue: Catalogue) -> None:
     with pytest.raises(UserMessageError, match="accelerator=gpu"):
-        form.preflight(catalogue, {"gpus": "V100"})
-    assert form.preflight(catalogue, {"gpus": "V100", "accelerator": "gpu"})
-    assert form.preflight(catalogue, {"gpus": "V100", "accelerator": "cpu"})
+        form.preflight(catalogue, {"gpus": ["V100"]})
+    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "gpu"})
+    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "cpu"})
 
 
 def test_an_advanced_answer_that_would_not_be_remembered_is_refused(catalogue: Catalogue) -> None:

@@ -109,8 +109,9 @@ def test_every_build_belongs_to_a_release_and_every_release_runs_on_a_cpu(
     assert len(releases) == len(set(releases))
     assert {row["version"] for row in builds} == set(releases)
     assert {row["version"] for row in builds if row["cuda"] is None} == set(releases)
-    pairs = [(row["version"], row["build"]) for row in builds]
-    assert len(pairs) == len(set(pairs))
+    # PyTorch's default build is on its own index too, and there with wheels for ARM.
+    places = [(row["version"], row["build"], row["index"]) for row in builds]
+    assert len(places) == len(set(places))
 
 
 def test_every_requirement_pins_the_release_it_stands_in(rows: dict[str, Any]) -> None:
@@ -141,14 +142,92 @@ def test_the_index_of_a_build_is_read_and_not_sliced_from_its_cuda(rows: dict[st
 
 def test_every_gpu_of_the_form_has_a_capability_and_a_brand(rows: dict[str, Any]) -> None:
     gpus = rows["gpus"]["gpus"]
-    assert len(gpus) == 46
+    assert len({row["name"] for row in gpus}) == len(gpus) > 100
     for row in gpus:
         assert re.fullmatch(r"\d+\.\d", row["compute"])
         assert row["brand"] in {"geforce", "workstation", "datacentre", "jetson"}
-        assert row["host"] in {"amd64", "arm64"}
+        assert row["host"] in row["hosts"]
+        assert set(row["hosts"]) <= {"amd64", "arm64"}
     geforce = {row["name"] for row in gpus if row["brand"] == "geforce"}
     assert {"RTX 4090", "RTX 5090", "GTX 1080", "TITAN V"} <= geforce
     assert not geforce & {"A100", "RTX A6000", "L4", "RTX 6000 Ada"}
+
+
+def test_a_gpu_has_the_drivers_of_its_capability(rows: dict[str, Any]) -> None:
+    capabilities = {row["compute"]: row for row in rows["capabilities"]["capabilities"]}
+    assert len(capabilities) == len(rows["capabilities"]["capabilities"])
+    for row in rows["gpus"]["gpus"]:
+        known = capabilities[row["compute"]]
+        assert row["generation"] == known["generation"], row
+        assert row["driver_from"] == known["first_driver"], row
+        assert row["driver_to"] == known["last_driver"], row
+        assert row.get("tegra", False) == known["tegra"], row
+
+
+def test_a_capability_is_known_to_the_compilers_from_its_first_cuda_to_its_last(
+    rows: dict[str, Any],
+) -> None:
+    toolkits = {row["cuda"]: row["computes"] for row in rows["nvidia-cuda"]["toolkits"]}
+    for row in rows["capabilities"]["capabilities"]:
+        first = tuple(map(int, (row["first_cuda"] or "1.0").split(".")))
+        last = tuple(map(int, (row["last_cuda"] or "99.0").split(".")))
+        for cuda, computes in toolkits.items():
+            within = first <= tuple(map(int, cuda.split("."))) <= last
+            assert (row["compute"] in computes) == within, (row, cuda)
+
+
+def test_10_3_needs_cuda_12_9_and_the_letters_are_told_apart(rows: dict[str, Any]) -> None:
+    toolkits = {row["cuda"]: row for row in rows["nvidia-cuda"]["toolkits"]}
+    assert "10.3" not in toolkits["12.8"]["computes"]
+    assert "10.3" in toolkits["12.9"]["computes"]
+    assert "10.0a" in toolkits["12.8"]["specific"]
+    assert "10.0f" not in toolkits["12.8"]["specific"]
+    for row in toolkits.values():
+        assert (row["oldest_compute"], row["newest_compute"]) == (
+            row["computes"][0],
+            row["computes"][-1],
+        )
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(".")]
+
+
+def test_a_library_drops_gpus_and_never_takes_them_back(rows: dict[str, Any]) -> None:
+    by_package: dict[str, list[dict[str, Any]]] = {}
+    for row in rows["libraries"]["libraries"]:
+        assert row["binds"] in {"lock", "note"}, row
+        by_package.setdefault(row["package"], []).append(row)
+    for found in by_package.values():
+        for column in ("version", "oldest_compute"):
+            values = [numbers(row[column]) for row in found]
+            assert values == sorted(values), found
+    cudnn = [(row["version"], row["oldest_compute"]) for row in by_package["nvidia-cudnn-cu12"]]
+    assert cudnn == [("8.9", "5.0"), ("9.11", "7.5")]
+
+
+def test_every_build_that_brings_cuda_says_which_libraries_it_asks_for(
+    rows: dict[str, Any],
+) -> None:
+    known = {row["package"] for row in rows["libraries"]["libraries"]}
+    for name in ("jax", "tensorflow", "onnxruntime"):
+        for row in rows[name]["builds"]:
+            assert bool(row.get("libraries")) == row["bundles_cuda"], row
+            assert {re.split("[=<>]", each)[0] for each in row.get("libraries", [])} <= known
+    for row in rows["pytorch"]["builds"]:
+        for each in row.get("libraries", []):
+            assert "==" in each, row
+
+
+def test_a_wheel_that_pins_a_torch_pins_one_that_is_known(rows: dict[str, Any]) -> None:
+    known = {row["version"] for row in rows["pytorch"]["releases"]}
+    pins = rows["pins"]["pins"]
+    places = [(row["package"], row["version"]) for row in pins]
+    assert len(places) == len(set(places))
+    for row in pins:
+        assert row["wheels"] == (row["torch"] is not None), row
+        if row["torch"] and row["torch"].startswith("=="):
+            assert row["torch"].removeprefix("==") in known, row
 
 
 def test_the_driver_branches_are_ordered_and_support_ever_newer_cuda(rows: dict[str, Any]) -> None:
@@ -157,6 +236,19 @@ def test_the_driver_branches_are_ordered_and_support_ever_newer_cuda(rows: dict[
     cudas = [tuple(map(int, row["cuda"].split("."))) for row in branches]
     assert numbers == sorted(numbers, reverse=True)
     assert cudas == sorted(cudas, reverse=True)
+
+
+def test_the_default_driver_is_the_oldest_long_term_branch_that_is_still_supported(
+    catalogue: Catalogue,
+) -> None:
+    assert catalogue.long_term_driver("2026-05-31") == "535"
+    assert catalogue.long_term_driver("2026-11-26") == "580"
+    assert catalogue.long_term_driver("2028-06-30") == "620"
+
+
+def test_the_driver_of_cuda_13_5_is_a_branch_that_exists(catalogue: Catalogue) -> None:
+    assert catalogue.driver_of_cuda("13.4") == "615"
+    assert catalogue.driver_of_cuda("13.5") == "620"
 
 
 def test_the_default_python_is_one_that_every_framework_supports(catalogue: Catalogue) -> None:

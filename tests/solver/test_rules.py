@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from drydock import solver
 from drydock.catalogue import Catalogue
 from drydock.rules import RULES
+from tests.support.catalogues import with_ptx_alone
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,34 @@ class Case:
     answers: dict[str, Any]
     right: tuple[str, ...] | None
     wrong: tuple[str, ...] | None
+    change: Callable[[Catalogue], Catalogue] = field(default=lambda catalogue: catalogue)
+
+
+def pinning_a_newer_cudnn(catalogue: Catalogue) -> Catalogue:
+    """The newest PyTorch for CUDA 12.6 pins a cuDNN that no longer runs old GPUs.
+
+    No build of today that has code for a GPU pins a library without.
+    """
+    changed = copy.copy(catalogue)
+    pinned = ("nvidia-cudnn-cu12==9.11.0.98",)
+    wheels = (
+        replace(wheel, libraries=pinned)
+        if (wheel.build, wheel.version) == ("cu126", "2.14.1")
+        else wheel
+        for wheel in catalogue.wheels["pytorch"]
+    )
+    changed.wheels = {**catalogue.wheels, "pytorch": tuple(wheels)}
+    return changed
 
 
 NEW = "2.15.0"
 CASES = (
     Case(
         "gpu-runs-ordinary-wheels",
-        {"gpus": ("Jetson Orin",)},
+        {"gpus": ("Jetson Orin",), "framework": "jax"},
         None,
-        (NEW, "cu132"),
+        ("0.12.0.1", "cuda13"),
+        with_ptx_alone,
     ),
     Case(
         "driver-knows-gpu",
@@ -73,7 +94,26 @@ CASES = (
         ("2.14.1", "cu126"),
         (NEW, "cu132"),
     ),
+    Case(
+        "libraries-run-gpu",
+        {"gpus": ("V100",)},
+        ("2.14.0", "cu126"),
+        ("2.14.1", "cu126"),
+        pinning_a_newer_cudnn,
+    ),
     Case("wheel-has-kernels", {"gpus": ("V100",)}, ("2.14.1", "cu126"), (NEW, "cu132")),
+    Case(
+        # Its CUDA is 12.2, that of driver 525 is 12.0, and nothing in it is for 9.0.
+        "driver-compiles-ptx",
+        {
+            "framework": "onnxruntime",
+            "framework_version": "1.19.2",
+            "gpus": ("H100",),
+            "driver": "525.60.13",
+        },
+        None,
+        ("1.19.2", "plain"),
+    ),
     Case("python-is-asked-for", {"python_version": "3.12"}, (NEW, "", "3.12"), (NEW, "", "3.13")),
     Case(
         "python-has-wheel",
@@ -207,8 +247,9 @@ def test_without_the_rule_the_case_comes_out_wrong(
 ) -> None:
     request = request_of(**case.answers)
     others = [each for each in RULES if each.name != case.rule]
-    right = solver.solve(catalogue, request)
-    wrong = solver.solve(catalogue, request, others)
+    changed = case.change(catalogue)
+    right = solver.solve(changed, request)
+    wrong = solver.solve(changed, request, others)
     assert agrees(right, case.right), rows_of(right)
     assert agrees(wrong, case.wrong), rows_of(wrong)
     assert rows_of(right) != rows_of(wrong)

@@ -153,8 +153,15 @@ def test_a_v100_and_a_b200_meet_in_the_builds_that_had_kernels_for_both(solve: S
 
 def test_a_grace_hopper_gets_the_builds_for_arm(solve: Solve) -> None:
     assert solve(gpus=("GH200",)).wheel.version == "2.15.0"
-    # PyPI's wheels for ARM had no CUDA before 2.11.
-    assert solve(gpus=("GH200",), framework_version="2.10.0") is None
+    # PyPI's wheels for ARM had no CUDA before 2.11, those of PyTorch's own index have it.
+    older = solve(gpus=("GH200",), framework_version="2.10.0")
+    assert (older.wheel.build, older.wheel.index) == ("cu130", "cu130")
+    with_550 = solve(gpus=("GH200",), driver="550.54.14")
+    assert (with_550.wheel.version, with_550.wheel.index) == ("2.14.1", "cu126")
+    with_570 = solve(gpus=("GB200",), driver="570.26")
+    assert (with_570.wheel.version, with_570.wheel.index) == ("2.11.0", "cu128")
+    default_build = solve(gpus=("GH200",), framework_version="2.10.0", cuda="12.8")
+    assert default_build.wheel.index == "cu128"
 
 
 @pytest.mark.parametrize(
@@ -253,3 +260,32 @@ def test_where_its_own_minor_is_missing_the_nearest_below_comes_before_one_above
     # 12.8 is nearer.
     assert solution.image.cuda == "12.3"
     assert solution.devel.cuda == "12.3"
+
+
+def test_a_driver_older_than_a_capability_does_not_run_its_gpus(solve: Solve) -> None:
+    """8.6 came with CUDA 11.1 and driver 455.23, although the wheels of CUDA 11 need less."""
+    assert solve(gpus=("RTX 3090",), driver="450.80.02") is None
+    assert solve(gpus=("A100",), driver="450.80.02").wheel.build == "cu118"
+
+
+def test_tensorflow_left_5_0_with_2_17(solve: Solve) -> None:
+    request = {"framework": "tensorflow", "gpus": ("GTX 750 Ti",)}
+    assert solve(**request).wheel.version == "2.16.2"
+    assert solve(**request, framework_version="2.17.1") is None
+
+
+@pytest.mark.parametrize("release", ["1.21.1", "1.22.0", "1.23.2"])
+def test_onnxruntime_1_21_to_1_23_hold_the_code_that_was_measured(
+    solve: Solve, release: str
+) -> None:
+    """They have nothing for 5.2, and PTX for 9.0, which an RTX 5090 runs."""
+    request = {"framework": "onnxruntime", "workload": "serve", "framework_version": release}
+    assert solve(**request, gpus=("GTX 980",)) is None
+    assert solve(**request, gpus=("RTX 5090",)).wheel.version == release
+    assert solve(**request, gpus=("P100",)).wheel.version == release
+
+
+def test_a_t4g_sits_in_a_machine_with_an_arm_cpu(solve: Solve) -> None:
+    """PyTorch's builds for ARM begin at 8.0, JAX's hold PTX."""
+    assert solve(gpus=("T4G",)) is None
+    assert solve(gpus=("T4G",), framework="jax").wheel.version == "0.12.0.1"

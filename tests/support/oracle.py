@@ -9,6 +9,7 @@ of thousands of answer sets can be compared in a test.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import cache
@@ -38,6 +39,9 @@ class Oracle:
     def __init__(self, folder: Path) -> None:
         self.data = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*")}
         self.gpus = {row["name"]: row for row in self.data["gpus"]["gpus"]}
+        self.gpus |= {
+            row["compute"]: self.unnamed(row) for row in self.data["capabilities"]["capabilities"]
+        }
         self.platforms = {row["name"]: row for row in self.data["platforms"]["platforms"]}
         self.systems = {row["name"]: row for row in self.data["systems"]["systems"]}
         self.python_end = {
@@ -52,6 +56,25 @@ class Oracle:
         self.imaged = {row["python"] for row in self.slim}
         self.combinations = {name: self.every_combination(name) for name in FRAMEWORKS}
         self.masks: dict[Any, int] = {}
+
+    def unnamed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Describe what is known of a GPU by its capability alone."""
+        models = [gpu for gpu in self.data["gpus"]["gpus"] if gpu["compute"] == row["compute"]]
+        return {
+            "name": row["compute"],
+            "compute": row["compute"],
+            "brand": "geforce",  # it may be one
+            "hosts": [
+                host
+                for host in ("amd64", "arm64")
+                if any(host in gpu["hosts"] for gpu in models)
+                or (not models and (host == "arm64" or not row["tegra"]))
+            ],
+            "driver_from": row["first_driver"],
+            "driver_to": row["last_driver"],
+            "tegra": row["tegra"],
+            "refused": row["tegra"] and row["first_driver"] is None,
+        }
 
     # ---- what the answers do not decide
 
@@ -129,7 +152,8 @@ class Oracle:
         """Return (build, version, Python, image, builder) of the best combination, or None."""
         name, today = answers["framework"], answers["today"]
         gpus = [self.gpus[gpu] for gpu in answers["gpus"] if gpu != "any"]
-        if not self.hosts_agree(answers, gpus):
+        host = self.machine(answers, gpus)
+        if not self.driver_fits(answers["driver"], gpus) or host is None:
             return None
         strict = "any" in answers["gpus"] or any(gpu["brand"] == "geforce" for gpu in gpus)
         driver, version, cuda = answers["driver"], answers["framework_version"], answers["cuda"]
@@ -155,8 +179,16 @@ class Oracle:
                 (("wheel", driver), lambda each: self.wheel_runs(each["build"], driver)),
                 (("image", driver, strict), lambda each: self.starts(each, driver, strict)),
             ]
+        newest = self.newest_cuda(driver) if driver else None
         rules += [
-            (("gpu", gpu["name"]), lambda each, gpu=gpu: self.has_code(each["build"], gpu))
+            (
+                ("gpu", gpu["compute"], host, newest),
+                lambda each, gpu=gpu: self.has_code(each, gpu, host, newest),
+            )
+            for gpu in gpus
+        ]
+        rules += [
+            (("libraries", gpu["name"]), lambda each, gpu=gpu: self.libraries(each["build"], gpu))
             for gpu in gpus
         ]
         allowed = -1
@@ -173,7 +205,7 @@ class Oracle:
                 alike.append(each)
                 allowed &= allowed - 1
             for each in sorted(alike, key=lambda each: self.risk(each, driver)):
-                builder = self.builder(each, gpus, today) if answers["compile_cuda"] else None
+                builder = self.builder(each, gpus, answers) if answers["compile_cuda"] else None
                 if builder or not answers["compile_cuda"]:
                     build = each["build"]
                     image = each["image"]["image"]
@@ -188,19 +220,34 @@ class Oracle:
             return 0
         return int(not not_older(self.newest_cuda(driver), each["image"]["rule"]["min_cuda"]))
 
-    def hosts_agree(self, answers: dict[str, Any], gpus: list[dict[str, Any]]) -> bool:
-        """Check what the GPUs, the driver and the platform say of each other."""
+    def machine(self, answers: dict[str, Any], gpus: list[dict[str, Any]]) -> str | None:
+        """Find the one CPU architecture of all machines; x86 comes first, "" is any, None none."""
         wanted = self.platforms[answers["platform"]]["architecture"]
+        if not gpus:
+            return wanted or ""
+        for host in ("amd64", "arm64"):
+            if wanted in (None, host) and all(host in gpu["hosts"] for gpu in gpus):
+                return host
+        return None
+
+    def driver_fits(self, driver: str | None, gpus: list[dict[str, Any]]) -> bool:
+        """Does the driver know every GPU, and may each be chosen at all?"""
         for gpu in gpus:
-            if gpu.get("refused") or wanted not in (None, gpu["host"]):
+            if gpu.get("refused"):
                 return False
-            if answers["driver"]:
-                parts = numbers(answers["driver"])
-                if gpu["driver_to"] and parts[0] > numbers(gpu["driver_to"])[0]:
+            if driver:
+                parts = numbers(driver)
+                if gpu["driver_to"] and self.branch(driver) > int(gpu["driver_to"].split(".")[0]):
                     return False
                 if gpu["driver_from"] and parts < numbers(gpu["driver_from"])[: len(parts)]:
                     return False
         return True
+
+    def branch(self, driver: str) -> int:
+        """Which branch is a driver of? Numbers of Windows lie above that of their branch."""
+        number = int(driver.split(".")[0])
+        known = [row["branch"] for row in self.data["drivers"]["branches"]]
+        return max((branch for branch in known if branch <= number), default=number)
 
     def alive(self, each: dict[str, Any], today: str) -> bool:
         """Is neither the Python nor the system past its end of life?"""
@@ -219,7 +266,7 @@ class Oracle:
         rule = each["image"]["rule"]
         if not_older(self.newest_cuda(driver), rule["min_cuda"]):
             return True
-        return numbers(driver)[0] in rule["driver_branches"] and (rule["geforce"] or not strict)
+        return self.branch(driver) in rule["driver_branches"] and (rule["geforce"] or not strict)
 
     @cache  # noqa: B019 one oracle lives as long as the tests
     def newest_cuda(self, driver: str) -> str:
@@ -231,47 +278,80 @@ class Oracle:
         ]
         return max(older, key=lambda row: row["branch"])["cuda"] if older else "0.0"
 
-    @staticmethod
-    def has_code(build: dict[str, Any], gpu: dict[str, Any]) -> bool:
-        """Does a build hold code that runs on a GPU?"""
+    def has_code(
+        self, each: dict[str, Any], gpu: dict[str, Any], host: str, newest_cuda: str | None
+    ) -> bool:
+        """Does a build hold code that runs on a GPU, with PTX that something compiles?"""
+        build = each["build"]
         major, minor = numbers(gpu["compute"])
-        for kernel in build["kernels"].get(gpu["host"], []):
-            plain = kernel.replace("+PTX", "").removesuffix("a")
+        from_ptx = False
+        for kernel in build["kernels"].get(host, []):
+            plain = kernel.replace("+PTX", "").rstrip("af")
             built_major, built_minor = numbers(plain)
-            if kernel.endswith("a"):
-                runs = (built_major, built_minor) == (major, minor)
-            elif built_major == major:
-                runs = built_minor <= minor
+            same = (built_major, built_minor) == (major, minor)
+            if kernel.endswith("a") or gpu.get("tegra"):
+                runs = same
             else:
-                runs = "PTX" in kernel and built_major < major
+                runs = built_major == major and built_minor <= minor
             if runs:
                 return True
-        return False
+            from_ptx |= kernel.endswith("+PTX") and (built_major, built_minor) < (major, minor)
+        if not from_ptx or newest_cuda is None or each["framework"].get("own_ptxas"):
+            return from_ptx
+        return not_older(newest_cuda, build["cuda"])
+
+    def libraries(self, build: dict[str, Any], gpu: dict[str, Any]) -> bool:
+        """Is there a version of each library that the build admits and that runs the GPU?
+
+        Versions between two rows are those of the older row, so its own version, or the oldest
+        that the build admits where that is newer, stands for all of them.
+        """
+        for requirement in build.get("libraries", []):
+            name, *bounds = re.split("(==|>=|<)", requirement.replace(",", ""))
+            wanted = list(zip(bounds[::2], bounds[1::2], strict=True))
+            rows = [row for row in self.data["libraries"]["libraries"] if row["package"] == name]
+            versions = {row["version"] for row in rows}
+            versions |= {bound for operator, bound in wanted if operator != "<"}
+            runs = []
+            for one in versions:
+                older = [row for row in rows if not_older(one, row["version"])]
+                admitted = all(
+                    one == bound
+                    if operator == "=="
+                    else not_older(one, bound) == (operator == ">=")
+                    for operator, bound in wanted
+                )
+                if older and admitted:
+                    row = max(older, key=lambda row: numbers(row["version"]))
+                    runs.append(not_older(gpu["compute"], row["oldest_compute"]))
+            if runs and not any(runs):
+                return False
+        return True
 
     def builder(
-        self, each: dict[str, Any], gpus: Iterable[dict[str, Any]], today: str
+        self, each: dict[str, Any], gpus: Iterable[dict[str, Any]], answers: dict[str, Any]
     ) -> str | None:
         """Try every image with nvcc and return the best that does, or None."""
         found = []
-        cuda = numbers(each["build"]["cuda"])
+        cuda, today, driver = numbers(each["build"]["cuda"]), answers["today"], answers["driver"]
         for image in self.nvidia:
             toolkit = self.toolkits[image["cuda"]]
             end = self.systems[image["os"]]["end_of_life"]
             here = numbers(self.systems[each["image"]["os"]]["glibc"])
-            known = all(
-                numbers(toolkit["oldest_compute"]) <= numbers(gpu["compute"])
-                and numbers(gpu["compute"])[0] <= numbers(toolkit["newest_compute"])[0]
-                for gpu in gpus
-            )
             if (
                 "devel" in image["flavour"]
                 and image["status"] == "current"
                 and numbers(image["cuda"])[0] == cuda[0]
                 and (end is None or today < end)
                 and numbers(self.systems[image["os"]]["glibc"]) <= here
-                and known
+                and {gpu["compute"] for gpu in gpus} <= set(toolkit["computes"])
             ):
                 above = numbers(image["cuda"])[1] - cuda[1]
-                order = [above > 0, abs(above), FLAVOURS.index(image["flavour"])]
+                ptx_is_lost = (
+                    "any" in answers["gpus"]
+                    and driver is not None
+                    and not not_older(self.newest_cuda(driver), image["cuda"])
+                )
+                order = [ptx_is_lost, above > 0, abs(above), FLAVOURS.index(image["flavour"])]
                 found.append(([*order, -Decimal(image["os"].split()[1])], image["image"]))
         return min(found)[1] if found else None

@@ -10,7 +10,7 @@ DRIVERS = (
     None, "450.80.02", "470.57.02", "515.43.04", "520.61.05", "525", "525.60.13", "530.30.02",
     "535", "535.183.01", "545.23.06", "550", "550.54.14", "555.42.02", "560.28.03", "565.57.01",
     "570", "570.26", "575.51.03", "580", "580.95.05", "590.44.01", "595", "610.43.02", "616",
-    "620",
+    "620", "536.25", "573.48", "581.80", "591.44",
 )  # fmt: skip
 DAYS = ("2024-06-01", "2026-11-22", "2027-06-01", "2028-11-01", "2029-12-01")
 
@@ -20,6 +20,7 @@ def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
     chance = random.Random(seed)
     names = ["scikit-learn", "pytorch", "pytorch", "pytorch", "jax", "tensorflow", "onnxruntime"]
     gpus = [row["name"] for row in rows["gpus"]["gpus"]]
+    gpus += [row["compute"] for row in rows["capabilities"]["capabilities"]]
     platforms = [row["name"] for row in rows["platforms"]["platforms"]]
     pythons = [row["version"] for row in rows["python"]["versions"]]
     while True:

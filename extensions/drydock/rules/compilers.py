@@ -30,11 +30,8 @@ def compiler_is_supported(catalogue: Catalogue, request: Request, devel: Image) 
 @rule
 def compiler_knows_gpu(catalogue: Catalogue, gpus: tuple[Gpu, ...], devel: Image) -> bool:
     """An nvcc compiles for the compute capabilities that its CUDA knows."""
-    toolkit = catalogue.toolkits[devel.cuda or ""]
-    oldest, newest = version(toolkit.oldest_compute), version(toolkit.newest_compute)
-    return all(
-        oldest <= version(gpu.compute) and version(gpu.compute)[0] <= newest[0] for gpu in gpus
-    )
+    known = catalogue.toolkits[devel.cuda or ""].computes
+    return all(gpu.compute in known for gpu in gpus)
 
 
 @rule

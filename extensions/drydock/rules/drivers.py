@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from ..catalogue import Catalogue
-from ..request import Request
+from ..kernels import binary_runs
+from ..request import Request, host_of
 from ..rows import Gpu, Image, Wheel
 from ..versions import version
 from .rule import rule
 
 
 @rule
-def driver_knows_gpu(request: Request, gpus: tuple[Gpu, ...]) -> bool:
+def driver_knows_gpu(catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...]) -> bool:
     """A driver knows a GPU from the release that introduced it to the last branch with it."""
     driver = request.driver_version
     return driver is None or all(
         # A branch alone, such as 570, stands for any of its releases here.
         (not gpu.driver_from or driver >= version(gpu.driver_from)[: len(driver)])
-        and (not gpu.driver_to or driver[0] <= version(gpu.driver_to)[0])
+        and (not gpu.driver_to or catalogue.branch_number(driver) <= version(gpu.driver_to)[0])
         for gpu in gpus
     )
 
@@ -33,15 +34,52 @@ def driver_runs_wheel(catalogue: Catalogue, request: Request, wheel: Wheel) -> b
 
 
 @rule
+def driver_compiles_ptx(
+    catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...], wheel: Wheel
+) -> bool:
+    """A GPU for which a build holds only PTX needs a driver that supports the CUDA of the build,
+    because the driver compiles it.
+    """
+    # Source: CUDA Compatibility, "Application Considerations for Minor Version Compatibility".
+    driver = request.driver_version
+    if driver is None or not gpus or wheel.cuda is None:
+        return True
+    if catalogue.driver_cuda(driver) >= wheel.cuda_version:
+        return True
+    return not needs_ptx(catalogue, request, gpus, wheel)
+
+
+def needs_ptx(
+    catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...], wheel: Wheel
+) -> tuple[Gpu, ...]:
+    """Return the GPUs that run a build only through PTX which the driver compiles."""
+    if catalogue.frameworks[wheel.framework].own_ptxas:
+        return ()
+    host = host_of(catalogue, request)
+    return tuple(
+        gpu
+        for gpu in gpus
+        if not any(
+            binary_runs(kernel, gpu.compute, gpu.tegra)
+            for kernel in wheel.kernels.get(host or gpu.host, ())
+        )
+    )
+
+
+@rule
 def driver_starts_image(
     catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...], image: Image
 ) -> bool:
-    """An nvidia/cuda image starts only if the driver supports its CUDA, or is of a branch that
-    its NVIDIA_REQUIRE_CUDA lists for the GPU's brand.
+    """An nvidia/cuda image is for a driver that supports its CUDA, or is of a branch that its
+    NVIDIA_REQUIRE_CUDA lists for the GPU's brand: with any other, Docker's legacy NVIDIA runtime
+    does not start it, and only newer set-ups (CDI) do not look.
     """
+    # Sources: nvidia-container-toolkit 1470, moby 50228. Which of the two a host has is not asked.
     driver = request.driver_version
     if driver is None or image.min_cuda is None or catalogue.driver_supports(driver, image):
         return True
     # Nothing is known of a GPU that is not named, so the stricter rule holds.
-    geforce = "any" in request.gpus or any(gpu.brand == "geforce" for gpu in gpus)
-    return driver[0] in image.driver_branches and (image.geforce or not geforce)
+    geforce = "any" in request.gpus or any(gpu.brand in ("geforce", None) for gpu in gpus)
+    return catalogue.branch_number(driver) in image.driver_branches and (
+        image.geforce or not geforce
+    )

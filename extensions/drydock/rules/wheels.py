@@ -10,7 +10,9 @@ from .rule import rule
 
 @rule
 def gpu_runs_ordinary_wheels(gpus: tuple[Gpu, ...]) -> bool:
-    """A GPU that needs NVIDIA's l4t images and Jetson wheels is not in the catalogue."""
+    """A Jetson older than Thor runs no binary code but its own, which ordinary wheels for ARM
+    lack: it needs what NVIDIA builds for its JetPack, which is not in the catalogue.
+    """
     return not any(gpu.refused for gpu in gpus)
 
 

@@ -12,9 +12,17 @@ from ..questions import Answers
 from ..refusal import refusal
 from ..request import BadAnswerError, read_request
 from ..solver import Solution, solve
+from ..texts import cautions
 from .images import architecture, base_image, devel_image, python_of, registry, uv_of
 from .keys import Platform, Stack
-from .packages import framework_of, indexes_and_sources, requirements, tools
+from .packages import (
+    companions,
+    constraints,
+    framework_of,
+    indexes_and_sources,
+    requirements,
+    tools,
+)
 from .reasons import summary, why
 
 
@@ -41,6 +49,8 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "framework": framework_of(solution),
         "indexes": indexes,
         "sources": sources,
+        "companions": companions(solution),
+        "constraints": constraints(catalogue, solution),
         "dependencies": requirements(catalogue, solution, platform, "dependencies"),
         "dev_dependencies": requirements(catalogue, solution, platform, "dev"),
         "build_dependencies": requirements(catalogue, solution, platform, "build"),
@@ -48,7 +58,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "registry": registry(str(answers.get("image_name") or "")),
         "tools": tools(catalogue),
         "why": why(catalogue, solution),
-        "summary": summary(catalogue, solution, mirror),
+        "summary": [*summary(catalogue, solution, mirror), *cautions(answers)],
     }
 
 
@@ -71,4 +81,4 @@ def solution_of(catalogue: Catalogue, answers: Answers) -> Solution:
 def _platform(catalogue: Catalogue, solution: Solution, platform: str) -> Platform:
     row = asdict(catalogue.platforms[platform])
     del row["name"]
-    return {**row, "architecture": architecture(catalogue, solution.request, platform)}
+    return {**row, "architecture": architecture(catalogue, solution)}

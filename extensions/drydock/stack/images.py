@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..catalogue import Catalogue
-from ..request import Request, gpu_rows
+from ..kernels import binary_runs, kernel_runs, read_kernel
+from ..request import gpu_rows, host_of
 from ..solver import Solution
-from ..versions import version
 from .keys import BaseImage, DevelImage, Python, Uv
 
 
@@ -48,35 +49,55 @@ def uv_of(catalogue: Catalogue, mirror: str) -> Uv:
 
 
 def devel_image(catalogue: Catalogue, solution: Solution, mirror: str) -> DevelImage | None:
-    """Return the builder image and the compute capabilities to compile for; None without one.
-
-    Those of the GPUs that are named; for "any", those that the framework's build was compiled for
-    and the builder's CUDA knows.
-    """
+    """Return the builder image and the compute capabilities to compile for; None without one."""
     devel = solution.devel
     if not devel:
         return None
+    known = catalogue.toolkits[devel.cuda or ""].computes
     targets = {gpu.compute for gpu in gpu_rows(catalogue, solution.request)}
     if "any" in solution.request.gpus:
-        toolkit = catalogue.toolkits[devel.cuda or ""]
-        oldest, newest = version(toolkit.oldest_compute), version(toolkit.newest_compute)
-        targets |= {
-            kernel
-            for kernels in solution.wheel.kernels.values()
-            for kernel in kernels
-            if oldest <= version(kernel.removesuffix("+PTX")) <= newest
-        }
-    # "9.0+PTX" covers all that "9.0" does.
-    targets -= {target for target in targets if f"{target}+PTX" in targets}
-    ordered = sorted(targets, key=lambda target: version(target.removesuffix("+PTX")))
+        targets = _targets_of_any(catalogue, solution, known)
+    ordered = sorted(targets, key=lambda target: read_kernel(target).compute)
     return {"image": from_name(devel.image, devel.digest, mirror), "targets": ordered}
 
 
-def architecture(catalogue: Catalogue, request: Request, platform: str) -> str | None:
+def _targets_of_any(catalogue: Catalogue, solution: Solution, known: Sequence[str]) -> set[str]:
+    """Return the capabilities to compile for where no GPU is named.
+
+    They are those that the framework's build was compiled for and the builder's CUDA knows, and
+    the first of each major version that the build reaches by PTX alone. A driver may be older
+    than the builder's CUDA, and then loads none of its PTX, but the binary code.
+    """
+    forced = host_of(catalogue, solution.request)
+    kernels = {
+        kernel
+        for host, held in solution.wheel.kernels.items()
+        if forced in (None, host)
+        for kernel in held
+    }
+    targets: dict[str, str] = {}
+    for kernel in sorted(kernels):
+        code = read_kernel(kernel)
+        # Code of one's own needs no letter: without it runs on the same GPUs, and on more.
+        name = ".".join(map(str, code.compute))
+        if name in known:
+            targets[name] = "+PTX" if code.ptx else targets.get(name, "")
+    for gpu in catalogue.gpus.values():
+        if gpu.is_model or gpu.refused or gpu.compute not in known:
+            continue
+        if forced not in (None, *gpu.hosts) or not any(
+            kernel_runs(kernel, gpu.compute, gpu.tegra) for kernel in kernels
+        ):
+            continue
+        if not any(binary_runs(target, gpu.compute, gpu.tegra) for target in targets):
+            targets[gpu.compute] = ""
+    return {name + ptx for name, ptx in targets.items()}
+
+
+def architecture(catalogue: Catalogue, solution: Solution) -> str | None:
     """Return the Docker platform to build for, None where that of the builder will do."""
-    forced = catalogue.platforms[platform].architecture
-    hosts = {forced} if forced else {gpu.host for gpu in gpu_rows(catalogue, request)}
-    return f"linux/{hosts.pop()}" if len(hosts) == 1 else None
+    host = host_of(catalogue, solution.request)
+    return f"linux/{host}" if host else None
 
 
 def registry(image_name: str) -> str:

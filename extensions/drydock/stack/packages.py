@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ..catalogue import Catalogue
-from ..rows import Framework, Wheel
+from ..request import gpu_rows
+from ..rows import Framework, Gpu, Library, Wheel
+from ..rules.libraries import too_new
 from ..solver import Solution
+from ..versions import version
 from . import keys
 
 
@@ -22,10 +25,22 @@ def framework_of(solution: Solution) -> keys.Framework:
     }
 
 
+def companions(solution: Solution) -> list[keys.Companion]:
+    """Return the packages that are built for this release of the framework."""
+    gaps = solution.wheel.companion_gaps
+    return [
+        {"package": name, "version": one, "available": solution.python not in gaps.get(name, ())}
+        for name, one in solution.wheel.companions.items()
+    ]
+
+
 def indexes_and_sources(
     solution: Solution, index_url: str
 ) -> tuple[list[keys.Index], list[keys.Source]]:
     """Return what [[tool.uv.index]] and [tool.uv.sources] say of the CPU and the GPU build.
+
+    Companions come from the same index: those of another build do not load.
+    Source: https://github.com/pytorch/vision/issues/8985 and 9174.
 
     Args:
         solution: what was chosen.
@@ -45,7 +60,8 @@ def indexes_and_sources(
         if group == "gpu" and solution.devel:
             # uv applies a source by the group that is asked for, and `cuda` includes `gpu`.
             groups.append("cuda")
-        for package in wheel.packages:
+        routed = [row["package"] for row in companions(solution) if row["available"]]
+        for package in (*wheel.packages, *routed):
             origins.setdefault(package, []).extend(
                 {"index": index["name"], "marker": wheel.marker, "group": one} for one in groups
             )
@@ -58,6 +74,36 @@ def _index(framework: Framework, wheel: Wheel, index_url: str) -> keys.Index | N
         return None
     url = f"{index_url.rstrip('/')}/{wheel.index}"
     return {"name": f"{framework.name}-{wheel.index}", "url": url}
+
+
+def constraints(catalogue: Catalogue, solution: Solution) -> list[keys.Constraint]:
+    """Return the libraries to hold back, each for the oldest of the GPUs that are named.
+
+    The rules have made sure that an older version is admitted by the build and runs every GPU.
+    """
+    bounds: dict[str, tuple[Library, Gpu]] = {}
+    gpus = gpu_rows(catalogue, solution.request)
+    for gpu in sorted(gpus, key=lambda gpu: version(gpu.compute), reverse=True):
+        for found in too_new(catalogue, gpu, solution.wheel):
+            bounds[found.library.package] = found.library, gpu
+    return [
+        {
+            "requirement": f"{package}<{row.version}",
+            "reason": f"{row.version} needs compute capability {row.oldest_compute} for "
+            f"{row.part}, and {_named(gpu)}.",
+            "source": catalogue.addresses[row.source],
+        }
+        for package, (row, gpu) in bounds.items()
+    ]
+
+
+def _named(gpu: Gpu) -> str:
+    """Say what a GPU has, which is its name where it was answered as its compute capability."""
+    return (
+        f"{gpu.compute} was asked for"
+        if gpu.name == gpu.compute
+        else f"{gpu.name} has {gpu.compute}"
+    )
 
 
 def requirements(catalogue: Catalogue, solution: Solution, platform: str, group: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..catalogue import Catalogue
 from ..solver import Solution
-from .drivers import driver_age, driver_floor
+from .drivers import driver_age, driver_floor, last_branch
 from .images import behind_mirror
 
 
@@ -32,9 +32,11 @@ def why(catalogue: Catalogue, solution: Solution) -> list[str]:
     else:
         image_line = f"{wheels}; no nvidia/cuda image is sure to start on driver {driver}."
     _, floor = driver_floor(catalogue, solution)
+    last = last_branch(catalogue, solution)
+    until = f" Branch {last[0]} is the last that knows {last[1]}." if last else ""
     return [
         image_line,
-        f"GPUs: {gpus}. Driver {floor}.{driver_age(catalogue, solution.request)}",
+        f"GPUs: {gpus}. Driver {floor}.{until}{driver_age(catalogue, solution.request)}",
         "Check on the host: nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv",
     ]
 
@@ -49,7 +51,9 @@ def summary(catalogue: Catalogue, solution: Solution, mirror: str) -> list[str]:
     ]
     if wheel.accelerator == "gpu":
         floor, _ = driver_floor(catalogue, solution)
-        lines.append(f"driver     {floor} or newer")
+        last = last_branch(catalogue, solution)
+        until = f", up to branch {last[0]}" if last else ""
+        lines.append(f"driver     {floor} or newer{until}")
     if wheel.download_mb:
         lines.append(f"download   about {wheel.download_mb / 1000:.1f} GB of wheels for the image")
     return lines

@@ -1,0 +1,1 @@
+"""The GPU code that wheels hold, measured: docs/kernels.md."""

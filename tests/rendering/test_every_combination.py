@@ -1,0 +1,135 @@
+"""Every accelerator, framework, `any` or a GPU, compiler and platform: rendered, or one sentence.
+
+The files are rendered with an environment like Copier's and not by Copier itself, which takes a
+second for a project; the projects of conftest.py, which the other tests here read, are Copier's.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from typing import Any
+
+import pytest
+import yaml
+from copier.errors import UserMessageError
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from drydock import form
+from drydock.catalogue import Catalogue
+from drydock.jinja import DrydockExtension
+from drydock.questions import QUESTIONS
+from tests.support import projects, stacks
+
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+PLATFORMS = ("docker", "openshift", "ovh", "sagemaker", "vertex")
+ROWS = stacks.raw()
+CATALOGUE = Catalogue()
+
+
+@cache
+def environment() -> SandboxedEnvironment:
+    """A Jinja environment with the settings of copier.yml."""
+    settings = yaml.safe_load((projects.ROOT / "copier.yml").read_text("utf-8"))["_envops"]
+    return SandboxedEnvironment(
+        **{**settings, "undefined": StrictUndefined},
+        loader=FileSystemLoader(projects.ROOT / "template"),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension", DrydockExtension],
+    )
+
+
+def answered(**given: Any) -> dict[str, Any]:
+    """The context of a template: what is given, then the form's defaults, then what it computes."""
+    known: dict[str, Any] = {"_copier_conf": {"data": given, "dst_path": "/tmp/churn"}, **given}
+    for question in QUESTIONS:
+        if question in given:
+            continue
+        text = projects.form()[question]["default"]
+        if "drydock.default" in str(text):
+            known[question] = form.default(CATALOGUE, known, question)
+        else:
+            known[question] = text
+    known["package"] = known["project_name"].replace("-", "_")
+    known["stack"] = environment().globals["drydock"].stack(known)  # type: ignore[attr-defined]
+    return known
+
+
+def rendered(context: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each file of the template that an answer changes, as the project has it."""
+    folder = projects.ROOT / "template"
+    for path in sorted(folder.rglob("*.jinja")):
+        name = path.relative_to(folder).as_posix()
+        if "answers_file" in name:
+            continue
+        where = environment().from_string(name).render(context)
+        if all(where.split("/")):  # a folder that renders to nothing is left out
+            yield where.removesuffix(".jinja"), environment().get_template(name).render(context)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("accelerator", ["cpu", "gpu"])
+def test_a_combination_is_rendered_or_refused_in_a_sentence(
+    accelerator: str, framework: str, platform: str
+) -> None:
+    on_gpu = accelerator == "gpu"
+    gpu_answers = (
+        product((["any"], ["V100"], ["GB200"]), (False, True)) if on_gpu else [([], False)]
+    )
+    for (gpus, compile_cuda), workload in product(gpu_answers, ("train", "serve")):
+        given = {
+            "accelerator": accelerator,
+            "framework": framework,
+            "platform": platform,
+            "workload": workload,
+            "advanced": True,
+        }
+        if on_gpu:
+            given |= {"gpus": gpus, "compile_cuda": compile_cuda}
+        try:
+            context = answered(**given)
+        except UserMessageError as error:
+            assert stacks.is_a_sentence_about_answers(str(error)), str(error)
+            assert on_gpu or (framework, workload) == ("onnxruntime", "train")
+            continue
+        stacks.check(ROWS, context, context["stack"])
+        files = dict(rendered(context))
+        for name, text in files.items():
+            assert not re.search(r"\bNone\b", text) or name.endswith((".py", ".md")), name
+        hold_together(files, context)
+
+
+def hold_together(files: dict[str, str], context: dict[str, Any]) -> None:
+    """The Dockerfile and pyproject.toml say what the stack says, and each other."""
+    stack = context["stack"]
+    docker = files["Dockerfile"]
+    assert re.findall(r"^ARG BASE_IMAGE=(.*)", docker, re.M) == [stack["base"]["image"]]
+    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?", docker, re.M)
+    images = {image for image, _ in stages} - {name for _, name in stages}
+    devel = {stack["devel"]["image"]} if stack["devel"] else set()
+    assert images == {"${BASE_IMAGE}", stack["uv"]["image"], *devel}
+    assert f'requires-python = "=={context["python_version"]}.*"' in files["pyproject.toml"]
+    assert files[".python-version"].strip() == context["python_version"]
+    for names in re.findall(r"TORCH_CUDA_ARCH_LIST=\"(.*)\"", docker):
+        assert names.split() == stack["devel"]["targets"]
+    for names in re.findall(r"CUDAARCHS=\"(.*)\"", docker):
+        assert re.fullmatch(r"\d{2,3}(;\d{2,3})*", names), names
+    project = tomllib.loads(files["pyproject.toml"])
+    groups = project["dependency-groups"]
+    assert {"cpu", "dev", "lint"} <= groups.keys()
+    assert ("gpu" in groups) == (context["accelerator"] == "gpu")
+    asked = set(re.findall(r"--(?:only-)?group (\w+)", docker))
+    assert asked <= groups.keys()
+    uv = project["tool"]["uv"]
+    indexes = {index["name"] for index in uv.get("index", [])}
+    for package, origins in uv.get("sources", {}).items():
+        for origin in origins:
+            assert origin["group"] in groups, package
+            assert origin["index"] in indexes, package
+    for pair in uv.get("conflicts", []):
+        assert {one["group"] for one in pair} <= groups.keys()
+    assert set(uv["default-groups"]) <= groups.keys()

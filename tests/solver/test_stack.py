@@ -1,0 +1,249 @@
+"""What the templates read, against what sources and reason say; no solver is asked first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copier.errors import UserMessageError
+
+from drydock.catalogue import FOLDER, Catalogue
+from drydock.stack import stack_of
+
+GPU = {"accelerator": "gpu", "framework": "pytorch"}
+Rows = dict[str, Any]
+Changed = Callable[[str, Callable[[Rows], None]], Catalogue]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Changed:
+    """Read the catalogue with one file of it changed."""
+
+    def build(name: str, change: Callable[[Rows], None]) -> Catalogue:
+        folder = tmp_path / "catalogue"
+        shutil.copytree(FOLDER, folder, dirs_exist_ok=True)
+        file = folder / f"{name}.json"
+        rows = json.loads(file.read_text("utf-8"))
+        change(rows)
+        file.write_text(json.dumps(rows), "utf-8")
+        return Catalogue(folder)
+
+    return build
+
+
+def bare(targets: list[str]) -> list[str]:
+    """Drop what says that there is PTX too."""
+    return [target.removesuffix("+PTX") for target in targets]
+
+
+# ---------------------------------------------------------------------------- what is compiled for
+
+
+@pytest.mark.parametrize(
+    ("answers", "oldest", "newest"),
+    [
+        # nvcc 13 has dropped all before Turing (release notes of CUDA 13.0).
+        ({"cuda": "13.0", "driver": "580"}, "7.5", "12.0"),
+        ({"framework": "jax", "driver": "580"}, "7.5", "12.0"),
+        # PyTorch's builds of CUDA 12.6 begin with Maxwell, and that nvcc ends with Hopper.
+        ({"cuda": "12.6", "driver": "560.35.05"}, "5.0", "9.0"),
+        # 12.8 is the first with Blackwell; PyTorch 2.8 left out Pascal and older for it.
+        ({"cuda": "12.8", "framework_version": "2.8.0", "driver": "570"}, "7.0", "12.0"),
+    ],
+)
+def test_for_any_gpu_the_compiler_builds_what_the_wheels_hold_and_it_knows(
+    catalogue: Catalogue, answers: dict[str, Any], oldest: str, newest: str
+) -> None:
+    answers = {**GPU, "gpus": ["any"], "compile_cuda": True, "gpu_base": "slim", **answers}
+    targets = bare(stack_of(catalogue, answers)["devel"]["targets"])
+    assert (targets[0], targets[-1]) == (oldest, newest)
+    assert targets == sorted(targets, key=float)
+
+
+def test_for_any_gpu_a_capability_that_nvcc_does_not_know_is_left_out(changed: Changed) -> None:
+    """At both ends: nvcc would stop with "unsupported gpu architecture"."""
+
+    def cut(rows: Rows) -> None:
+        for row in rows["toolkits"]:
+            kept = [one for one in row["computes"] if one not in ("7.5", "12.0", "12.1")]
+            row.update(computes=kept, oldest_compute="8.0", newest_compute="11.0")
+
+    answers = {**GPU, "gpus": ["any"], "driver": "580", "cuda": "13.0", "compile_cuda": True}
+    targets = stack_of(changed("nvidia-cuda", cut), answers)["devel"]["targets"]
+    assert targets[0] == "8.0"
+    assert bare(targets)[-1] == "11.0"
+
+
+def test_named_gpus_are_all_that_is_compiled_for_each_once_and_in_order(
+    catalogue: Catalogue,
+) -> None:
+    gpus = ["RTX 5090", "L4", "T4", "RTX 4090"]
+    answers = {**GPU, "gpus": gpus, "driver": "580", "compile_cuda": True}
+    assert stack_of(catalogue, answers)["devel"]["targets"] == ["7.5", "8.9", "12.0"]
+
+
+def test_nothing_is_compiled_where_nothing_has_to_be(catalogue: Catalogue) -> None:
+    assert stack_of(catalogue, {**GPU, "gpus": ["L4"]})["devel"] is None
+
+
+# ------------------------------------------------------------------------- where wheels come from
+
+
+def origins(stack: Any, package: str) -> dict[str, str]:
+    """The index of each dependency group for a package."""
+    (rows,) = (row["origins"] for row in stack["sources"] if row["package"] == package)
+    return {row["group"]: row["index"] for row in rows}
+
+
+def test_the_group_cuda_takes_its_framework_from_the_index_of_the_gpu_build(
+    catalogue: Catalogue,
+) -> None:
+    """uv asks for the source of the group that is installed, and the image installs `cuda`; from
+    PyPI it would get the build of CUDA 13, which has no code for a V100.
+    """
+    answers = {**GPU, "gpus": ["V100"], "driver": "580"}
+    compiled = origins(stack_of(catalogue, {**answers, "compile_cuda": True}), "torch")
+    assert compiled == {"cpu": "pytorch-cpu", "gpu": "pytorch-cu126", "cuda": "pytorch-cu126"}
+    plain = origins(stack_of(catalogue, answers), "torch")
+    assert plain == {"cpu": "pytorch-cpu", "gpu": "pytorch-cu126"}
+
+
+def test_a_build_of_pypi_has_no_index_of_its_own(catalogue: Catalogue) -> None:
+    answers = {**GPU, "framework": "jax", "gpus": ["H100"], "compile_cuda": True}
+    stack = stack_of(catalogue, answers)
+    assert (stack["indexes"], stack["sources"]) == ([], [])
+
+
+# ------------------------------------------------------------------------------------ the machine
+
+
+@pytest.mark.parametrize(
+    ("gpus", "platform", "architecture"),
+    [
+        (["H100"], "docker", "linux/amd64"),
+        (["RTX 4090", "T4"], "sagemaker", "linux/amd64"),
+        # Grace, DGX Spark and Thor have an ARM CPU and no other.
+        (["GH200"], "docker", "linux/arm64"),
+        (["GB200"], "openshift", "linux/arm64"),
+        (["GB10 (DGX Spark)"], "docker", "linux/arm64"),
+        # Nothing is said of the machine, so it is that of the builder.
+        (["any"], "docker", None),
+        (["any"], "openshift", None),
+        # OVHcloud's machines all have an x86 CPU, whatever is known of the GPU.
+        (["any"], "ovh", "linux/amd64"),
+        (["H100"], "ovh", "linux/amd64"),
+    ],
+)
+def test_the_image_is_for_the_cpu_that_sits_beside_the_gpu(
+    catalogue: Catalogue, gpus: list[str], platform: str, architecture: str | None
+) -> None:
+    answers = {**GPU, "gpus": gpus, "platform": platform, "driver": "580"}
+    assert stack_of(catalogue, answers)["platform"]["architecture"] == architecture
+
+
+def test_a_platform_with_one_cpu_forces_it_without_a_gpu_too(catalogue: Catalogue) -> None:
+    assert stack_of(catalogue, {"platform": "ovh"})["platform"]["architecture"] == "linux/amd64"
+    assert stack_of(catalogue, {"platform": "docker"})["platform"]["architecture"] is None
+
+
+@pytest.mark.parametrize("gpus", [["GH200"], ["GB200"], ["GH200", "H100"]])
+def test_a_gpu_beside_an_arm_cpu_is_refused_where_every_cpu_is_another(
+    catalogue: Catalogue, gpus: list[str]
+) -> None:
+    with pytest.raises(UserMessageError, match=f"gpus: {gpus[0]}.* platform: ovh"):
+        stack_of(catalogue, {**GPU, "gpus": gpus, "platform": "ovh", "driver": "580"})
+
+
+# ------------------------------------------------------------------------------------- the driver
+
+
+def stated(stack: Any) -> tuple[str, str]:
+    """The driver in the terminal and in the header of the Dockerfile."""
+    (line,) = (line for line in stack["summary"] if line.startswith("driver"))
+    return line, stack["why"][1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "floor"),
+    [
+        # 12.6.3 has an image that lists 535 for datacentre GPUs, and demands 560 of the others.
+        # Ubuntu 22.04, on which older ones stand, has ended by then.
+        ({"gpus": ["A100"], "driver": "535.183.01", "today": "2027-06-01"}, "535"),
+        # A newer point release than the floor of CUDA 12 wheels, and not of a listed branch.
+        ({"gpus": ["A100"], "driver": "525.60.13", "gpu_base": "slim"}, "525.60.13"),
+    ],
+)
+def test_a_driver_that_an_image_lists_by_its_branch_is_a_floor_of_that_branch(
+    catalogue: Catalogue, answers: dict[str, Any], floor: str
+) -> None:
+    terminal, header = stated(stack_of(catalogue, {**GPU, **answers}))
+    assert terminal.split()[1] == floor
+    assert f"Driver {floor} or newer" in header
+    # Not the branches between: 545 is newer than 535 and starts nothing.
+    assert ("of branch 535" in header and "or 560 or newer" in header) == (floor == "535")
+
+
+def test_an_image_that_a_driver_starts_by_its_cuda_names_no_branch(catalogue: Catalogue) -> None:
+    terminal, header = stated(stack_of(catalogue, {**GPU, "gpus": ["A100"], "driver": "595.45.04"}))
+    assert "branch" not in header
+    assert terminal.split()[1] == "595"
+
+
+# ------------------------------------------------------------------------------ what is not offered
+
+
+def test_a_build_that_is_broken_by_itself_is_not_chosen_and_its_sisters_are(
+    changed: Changed,
+) -> None:
+    def spoil(rows: Rows) -> None:
+        for build in rows["builds"]:
+            if build["version"] == "2.15.0" and build["cuda"] == "13.2":
+                build["broken"] = "its wheel was taken back"
+
+    spoilt = changed("pytorch", spoil)
+    answers = {**GPU, "gpus": ["H100"], "driver": "595", "framework_version": "2.15.0"}
+    line = stack_of(spoilt, answers)["summary"][0]
+    assert "2.15.0, CUDA 13.0" in line
+    with pytest.raises(UserMessageError, match="cannot be installed"):
+        stack_of(spoilt, {**answers, "cuda": "13.2"})
+
+
+def test_a_release_whose_build_for_the_cpu_is_broken_is_not_chosen(changed: Changed) -> None:
+    """Tests run on machines without a GPU, with the same release."""
+
+    def spoil(rows: Rows) -> None:
+        for build in rows["builds"]:
+            if build["version"] == "2.15.0" and build["cuda"] is None:
+                build["broken"] = "its wheel was taken back"
+
+    spoilt = changed("pytorch", spoil)
+    answers = {**GPU, "gpus": ["H100"], "driver": "595"}
+    assert "2.14.1" in stack_of(spoilt, answers)["summary"][0]
+    assert "2.14.1" in stack_of(spoilt, {"framework": "pytorch"})["summary"][0]
+
+
+def test_a_python_image_that_is_gone_is_not_offered(changed: Changed) -> None:
+    def vanish(rows: Rows) -> None:
+        for row in rows["images"]:
+            if row["image"] == "python:3.13-slim-trixie":
+                row["status"] = "gone"
+
+    # Debian 12 was still supported then.
+    answers = {"python_version": "3.13", "today": "2026-01-15"}
+    stack = stack_of(changed("python", vanish), answers)
+    assert stack["base"]["image"].startswith("python:3.13-slim-bookworm")
+    assert stack["python"]["image"].startswith("python:3.13-slim-bookworm")
+
+
+def test_a_python_all_of_whose_images_are_gone_is_refused(changed: Changed) -> None:
+    def vanish(rows: Rows) -> None:
+        for row in rows["images"]:
+            if row["python"] == "3.13":
+                row["status"] = "gone"
+
+    with pytest.raises(UserMessageError, match=r"python_version: 3\.13 .*plain image"):
+        stack_of(changed("python", vanish), {"python_version": "3.13"})
