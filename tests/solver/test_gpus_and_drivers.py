@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +302,79 @@ def test_a_build_with_two_rows_is_named_once(
 ) -> None:
     request = request_of(framework_version="2.10.0", cuda="13.2")
     assert refusal(catalogue, request).count("cu128") == 1
+
+
+# ---- what a change of one word would break
+
+
+def test_code_is_looked_for_in_the_builds_of_the_machines(
+    catalogue: Catalogue, solve: Solve
+) -> None:
+    """Beside a GH200 a T4 sits in an ARM server too, for which PyTorch's builds begin at 8.0."""
+    assert solve(gpus=("A100", "GH200")) is not None
+    assert solve(gpus=("T4", "GH200")) is None
+    changed = with_ptx_alone(catalogue, own_ptxas=False)
+    kernels = {"amd64": ("8.0", "9.0"), "arm64": ("7.5+PTX", "9.0")}
+    wheels = tuple(replace(wheel, kernels=kernels) for wheel in changed.wheels["jax"])
+    changed.wheels = {**changed.wheels, "jax": wheels}
+    answers = {"today": catalogue.as_of, "accelerator": "gpu", "framework": "jax", "driver": "580"}
+    for gpus, build in ((("A100",), "cuda13"), (("A100", "GH200"), "cuda12")):
+        assert solve_in(changed, {**answers, "gpus": gpus}).wheel.build == build
+
+
+def test_a_capability_has_a_last_driver(solve: Solve) -> None:
+    assert solve(gpus=("7.0",), driver="580") is not None
+    assert solve(gpus=("7.0",), driver="595") is None
+
+
+def test_a_gpu_that_is_named_gets_the_nearest_compiler(catalogue: Catalogue) -> None:
+    """It runs the binary code, and needs no PTX."""
+    answers = {"framework": "jax", "gpus": ["H100"], "driver": "580", "compile_cuda": True}
+    devel = stack(catalogue, **answers)["devel"]
+    assert devel["image"].startswith("nvidia/cuda:13.3.")
+    assert devel["targets"] == ["9.0"]
+
+
+def test_the_targets_of_any_gpu_are_those_of_its_machines_and_of_the_compiler(
+    catalogue: Catalogue,
+) -> None:
+    answers = {"gpus": ["any"], "driver": "580", "compile_cuda": True}
+    assert "11.0" in stack(catalogue, **answers)["devel"]["targets"]
+    assert "11.0" not in stack(catalogue, **answers, platform="ovh")["devel"]["targets"]
+    old = stack(with_ptx_alone(catalogue), **{**answers, "driver": "525.60.13", "framework": "jax"})
+    assert old["devel"]["targets"] == ["7.5+PTX", "8.0", "9.0"], "CUDA 12.0 knows no newer one"
+
+
+def test_ptx_stays_ptx_beside_code_with_a_letter(catalogue: Catalogue) -> None:
+    """ONNX Runtime 1.28 holds 12.0a and PTX for 12.0."""
+    found = stack(
+        catalogue,
+        framework="onnxruntime",
+        framework_version="1.28.0",
+        workload="serve",
+        gpus=["any"],
+        driver="580",
+        compile_cuda=True,
+    )
+    assert "12.0+PTX" in found["devel"]["targets"]
+
+
+def test_a_branch_that_an_image_lists_is_named_by_its_number(catalogue: Catalogue) -> None:
+    line = stack(catalogue, gpus=["A100"], driver="536.25", cuda="12.6", today="2027-06-01")["why"][
+        1
+    ]
+    assert "535 or newer of branch 535, which the image lists" in line
+    later = copy.copy(catalogue)
+    later.images = tuple(
+        row for row in catalogue.images if row.kind == "slim" or row.cuda == "12.9"
+    )
+    answers = {"gpus": ["B200"], "driver": "570.133.20", "gpu_base": "nvidia"}
+    assert "570.26 or newer of branch 570" in stack(later, **answers)["why"][1]
+
+
+def test_the_last_branch_is_that_of_the_gpu_that_ends_first(catalogue: Catalogue) -> None:
+    changed = copy.copy(catalogue)
+    p100 = replace(catalogue.gpus["P100"], driver_to="570")
+    changed.gpus = {**catalogue.gpus, "P100": p100}
+    line = stack(changed, gpus=["V100", "P100"], driver="550")["why"][1]
+    assert "Branch 570 is the last that knows the P100." in line

@@ -17,6 +17,7 @@ from drydock.kernels import kernel_runs, read_kernel
         ("12.0f", "12.1", True),
         ("12.1a", "12.1", True),
         ("12.1a", "12.0", False),
+        ("10.0a", "10.3", False),
         ("9.0a+PTX", "10.0", False),
         ("9.0a+PTX", "9.0", True),
     ],
