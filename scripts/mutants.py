@@ -76,14 +76,14 @@ MUTANTS = (
     Mutant(
         "catalogue.py",
         '"pythons": release["pythons"],',
-        '"pythons": [row["version"] for row in [release] and [{"version": "3.13"}]],',
+        '"pythons": data["releases"][0]["pythons"],',
         "a build has the Pythons of its release",
     ),
     Mutant(
         "catalogue.py",
         "(not wheel.bundles_cuda, wheel.index is not None)",
-        "(wheel.index is not None, not wheel.bundles_cuda)",
-        "a build that brings CUDA comes before one of PyPI",
+        "(wheel.index is not None, wheel.bundles_cuda)",
+        "a build that brings CUDA comes before one that does not",
     ),
     Mutant(
         "catalogue.py",

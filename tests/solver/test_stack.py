@@ -12,6 +12,7 @@ import pytest
 from copier.errors import UserMessageError
 
 from drydock.catalogue import FOLDER, Catalogue
+from drydock.form import choices
 from drydock.stack import stack_of
 
 GPU = {"accelerator": "gpu", "framework": "pytorch"}
@@ -118,6 +119,24 @@ def test_a_build_of_pypi_has_no_index_of_its_own(catalogue: Catalogue) -> None:
     assert (stack["indexes"], stack["sources"]) == ([], [])
 
 
+def test_of_the_builds_of_a_release_that_of_pypi_comes_first(catalogue: Catalogue) -> None:
+    """Whoever installs torch 2.9.0 without more ado gets CUDA 12.8, although 13.0 is there too."""
+    answers = {**GPU, "gpus": ["H100"], "driver": "580", "framework_version": "2.9.0"}
+    stack = stack_of(catalogue, answers)
+    assert "2.9.0, CUDA 12.8" in stack["summary"][0]
+    assert [index["name"] for index in stack["indexes"]] == ["pytorch-cpu"]
+
+
+def test_of_two_builds_of_pypi_that_which_brings_its_cuda_comes_first(
+    catalogue: Catalogue,
+) -> None:
+    """The other one needs an image with CUDA and cuDNN, which is fifty times as large."""
+    answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["H100"]}
+    stack = stack_of(catalogue, answers)
+    assert stack["framework"]["gpu"]["bundles_cuda"] is True
+    assert "cudnn" not in stack["base"]["image"]
+
+
 # ------------------------------------------------------------------------------------ the machine
 
 
@@ -210,6 +229,17 @@ def test_a_build_that_is_broken_by_itself_is_not_chosen_and_its_sisters_are(
     assert "2.15.0, CUDA 13.0" in line
     with pytest.raises(UserMessageError, match="cannot be installed"):
         stack_of(spoilt, {**answers, "cuda": "13.2"})
+
+
+@pytest.mark.parametrize("release", ["1.27.0", "1.20.2"])
+def test_a_release_that_cannot_be_installed_is_refused_where_it_is_asked_for(
+    catalogue: Catalogue, release: str
+) -> None:
+    """1.27.0 asks for a package that does not exist; of 1.20.2, PyPI has no build for the CPU."""
+    answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["any"]}
+    with pytest.raises(UserMessageError, match="cannot be installed"):
+        stack_of(catalogue, {**answers, "framework_version": release})
+    assert release not in choices(catalogue, answers, "framework_version")
 
 
 def test_a_release_whose_build_for_the_cpu_is_broken_is_not_chosen(changed: Changed) -> None:
