@@ -142,9 +142,9 @@ MUTANTS = (
     ),
     Mutant(
         "catalogue.py",
-        'hosts = {"arm64"} if row["tegra"] else hosts',
-        "hosts = hosts",
-        "a Tegra chip sits beside an ARM CPU",
+        '"no ordinary driver" if row["tegra"] and not row["first_driver"] else None',
+        "None",
+        "a Tegra chip without an ordinary driver is refused",
     ),
     Mutant(
         "catalogue.py",

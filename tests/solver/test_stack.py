@@ -130,7 +130,7 @@ def test_of_the_builds_of_a_release_that_of_pypi_comes_first(catalogue: Catalogu
 def test_of_two_builds_of_pypi_that_which_brings_its_cuda_comes_first(
     catalogue: Catalogue,
 ) -> None:
-    """The other one needs an image with CUDA and cuDNN, which is fifty times as large."""
+    """The other one needs an image with CUDA and cuDNN, which is far larger."""
     answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["H100"]}
     stack = stack_of(catalogue, answers)
     assert stack["framework"]["gpu"]["bundles_cuda"] is True
@@ -277,3 +277,84 @@ def test_a_python_all_of_whose_images_are_gone_is_refused(changed: Changed) -> N
 
     with pytest.raises(UserMessageError, match=r"python_version: 3\.13 .*plain image"):
         stack_of(changed("python", vanish), {"python_version": "3.13"})
+
+
+# ------------------------------------------------------------------------------ names of the rest
+
+
+def test_an_image_is_pinned_where_its_digest_is_known_and_only_there(changed: Changed) -> None:
+    digest = f"sha256:{'0' * 64}"
+
+    def pin(rows: Rows) -> None:
+        for row in rows["images"]:
+            if row["image"] == "python:3.13-slim-trixie":
+                row["digest"] = digest
+
+    pinned = changed("python", pin)
+    assert stack_of(pinned, {})["base"]["image"] == f"python:3.13-slim-trixie@{digest}"
+    gpu = stack_of(pinned, {**GPU, "gpus": ["L4"], "image_mirror": "mirror.example.com"})
+    assert gpu["python"]["image"] == f"mirror.example.com/library/python:3.13-slim-trixie@{digest}"
+    other = stack_of(pinned, {"python_version": "3.12"})
+    assert other["base"]["image"] == "python:3.12-slim-trixie"
+
+
+@pytest.mark.parametrize("python", ["3.12", "3.13"])
+def test_ci_tests_with_the_python_of_the_project_on_the_newest_debian(
+    catalogue: Catalogue, python: str
+) -> None:
+    answers = {**GPU, "gpus": ["L4"], "driver": "580", "gpu_base": "nvidia"}
+    # Debian 12 has the same Pythons, and is still supported on that day.
+    stack = stack_of(catalogue, {**answers, "python_version": python, "today": "2026-01-15"})
+    assert stack["python"] == {"source": "managed", "image": f"python:{python}-slim-trixie"}
+
+
+@pytest.mark.parametrize(
+    ("image", "host"),
+    [
+        ("churn", ""),
+        ("acme/churn", ""),
+        ("ghcr.io/acme/churn", "ghcr.io"),
+        ("registry:5000/churn", "registry:5000"),
+        ("localhost/churn", ""),
+        ("localhost:5000/churn", ""),
+    ],
+)
+def test_what_is_pushed_to_is_the_host_that_a_name_begins_with(
+    catalogue: Catalogue, image: str, host: str
+) -> None:
+    assert stack_of(catalogue, {"image_name": image})["registry"] == host
+
+
+def names(requirements: list[str]) -> set[str]:
+    """The packages of some requirements."""
+    return {text.partition(">")[0] for text in requirements}
+
+
+def test_a_project_starts_with_the_packages_of_its_kind_and_no_others(
+    catalogue: Catalogue,
+) -> None:
+    def started(**answers: str) -> set[str]:
+        return names(stack_of(catalogue, answers)["dependencies"])
+
+    train, serve = started(workload="train"), started(workload="serve")
+    assert "tqdm" in train - serve
+    assert {"fastapi", "uvicorn"} <= serve - train
+    on_vertex = started(workload="serve", platform="vertex")
+    assert on_vertex - serve == {"google-cloud-storage"}
+    assert "optax" in started(workload="train", framework="jax") - train
+    assert "skops" in train and "skops" not in started(workload="train", framework="jax")
+
+
+def test_the_cpu_group_has_the_build_for_the_cpu_of_the_same_release(catalogue: Catalogue) -> None:
+    answers = {**GPU, "framework": "jax", "gpus": ["H100"], "driver": "580"}
+    framework = stack_of(catalogue, {**answers, "framework_version": "0.11.2"})["framework"]
+    assert framework["cpu"]["requirements"] == ["jax==0.11.2"]
+    assert framework["gpu"]["requirements"] == ["jax[cuda13]==0.11.2"]
+
+
+def test_wheels_that_leave_cuda_to_the_image_bring_none(catalogue: Catalogue) -> None:
+    """onnxruntime-gpu 1.19.2 has no extra for it yet."""
+    answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["T4"]}
+    old = stack_of(catalogue, {**answers, "framework_version": "1.19.2"})
+    assert old["framework"]["gpu"]["bundles_cuda"] is False
+    assert "cudnn" in old["base"]["image"]
