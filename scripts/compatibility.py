@@ -91,29 +91,34 @@ def by_gpu_and_driver(catalogue: Catalogue, framework: Framework) -> Iterator[st
 
 def releases(catalogue: Catalogue, framework: Framework) -> Iterator[str]:
     """Yield the table of a framework's releases, builds and Pythons."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, dict[str, str]] = {}
     pythons: dict[str, str] = {}
     for wheel in catalogue.wheels[framework.name]:
-        builds = rows.setdefault(wheel.version, [])
+        builds = rows.setdefault(wheel.version, {})
         pythons[wheel.version] = f"{wheel.pythons[0]}–{wheel.pythons[-1]}"
         if wheel.cuda:
             kernels = wheel.kernels["amd64"]
             arm = ", also ARM" if "arm64" in wheel.kernels else ""
-            builds.append(f"{wheel.build} ({kernels[0]}–{kernels[-1]}{arm})")
+            builds[wheel.build] = f"{wheel.build} ({kernels[0]}–{kernels[-1]}{arm})"
         else:
-            builds.append(wheel.build)
+            builds[wheel.build] = wheel.build
     yield from table(
         ["Release", "Python", "Builds (compute capabilities)"],
-        ([release, pythons[release], ", ".join(builds)] for release, builds in rows.items()),
+        ([name, pythons[name], ", ".join(builds.values())] for name, builds in rows.items()),
     )
 
 
 def images(catalogue: Catalogue) -> Iterator[str]:
     """Yield the table of the nvidia/cuda images that may be chosen, with their driver rule."""
+
+    def driver(cuda: str) -> str:
+        branch = catalogue.driver_of_cuda(cuda)
+        return f"{branch} or newer" if branch else "none yet"
+
     rows = [
         [
             f"`{image.image.split(':')[1]}`",
-            f"{catalogue.driver_of_cuda(image.min_cuda) or 'none yet,'} or newer",
+            driver(image.min_cuda),
             ", ".join(str(branch) for branch in image.driver_branches) or "none",
             "yes" if image.geforce else "no",
         ]
@@ -146,7 +151,9 @@ def page(catalogue: Catalogue) -> str:
         "",
         f"What Drydock chooses, from its catalogue of {catalogue.as_of}. The page is written by",
         "`scripts/compatibility.py`, and a test holds it fresh. Where and when each fact was read",
-        "stands beside it in [`extensions/catalogue/`](../extensions/catalogue).",
+        "stands beside it in [`extensions/catalogue/`](../extensions/catalogue). A GPU that is not",
+        "on the page can be answered by its compute capability, such as 8.6; it then counts as a",
+        "GeForce.",
         "",
     ]
     for framework in catalogue.frameworks.values():
@@ -163,9 +170,12 @@ def page(catalogue: Catalogue) -> str:
     lines += [
         "## nvidia/cuda images",
         "",
-        "An image starts only on a driver that supports its CUDA, or on one of the branches that",
-        "it lists, which for most images do not count for GeForce and Titan. One that starts on",
-        "every newer driver as well is preferred. The wheels ask less: they need driver "
+        "An image is chosen for a driver that supports its CUDA, or for one of the branches that",
+        "it lists, which for most images do not count for GeForce and Titan: Docker's legacy",
+        "NVIDIA runtime starts it on no other. With CDI, which newer Docker prefers, nobody looks,",
+        "but which of the two a host has is not asked. An image that starts on every newer driver",
+        "as well is preferred.",
+        "The wheels ask less: they need driver "
         + ", ".join(f"{driver} for CUDA {major}" for major, driver in catalogue.floors.items())
         + ".",
         "",

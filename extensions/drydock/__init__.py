@@ -6,6 +6,7 @@ The form (`copier.yml`) asks; this package answers. A room reads only from the r
 | --- | --- |
 | `versions` | versions and dates, as values that compare |
 | `rows` | what one row of the catalogue says: a GPU, a wheel, an image, ... |
+| `kernels` | the code that a build holds for a GPU, and which GPUs run it |
 | `catalogue` | all rows, read from `../catalogue/*.json`, which hold every fact |
 | `questions` | the questions of the form, and the values to choose from |
 | `texts`, `names`, `answers` | is one answer acceptable by itself? |

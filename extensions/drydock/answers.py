@@ -66,7 +66,10 @@ def check_bool(value: Any) -> str:
 
 def check_gpus(catalogue: Catalogue, value: Any) -> str:
     """Refuse unknown models, an empty list, and "any" beside a model."""
-    names = as_list(value) if isinstance(value, (str, list, tuple)) else (str(value),)
+    if not isinstance(value, (list, tuple)) and not re.fullmatch(r"\s*\[.*\]\s*", str(value)):
+        # Copier itself would end in a traceback.
+        return f"{quoted(str(value))} is no list; put it in brackets, for example [L4] or [8.6]."
+    names = as_list(value)
     if not names:
         return "Choose at least one GPU, for example L4, or any if you do not know yet."
     if "any" in names and len(names) > 1:

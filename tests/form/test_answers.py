@@ -292,9 +292,9 @@ def test_a_refusal_names_the_answers_the_rule_and_what_works(catalogue: Catalogu
 
 def test_an_answer_for_a_gpu_without_one_is_refused_and_not_forgotten(catalogue: Catalogue) -> None:
     with pytest.raises(UserMessageError, match="accelerator=gpu"):
-        form.preflight(catalogue, {"gpus": "V100"})
-    assert form.preflight(catalogue, {"gpus": "V100", "accelerator": "gpu"})
-    assert form.preflight(catalogue, {"gpus": "V100", "accelerator": "cpu"})
+        form.preflight(catalogue, {"gpus": ["V100"]})
+    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "gpu"})
+    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "cpu"})
 
 
 def test_an_advanced_answer_that_would_not_be_remembered_is_refused(catalogue: Catalogue) -> None:

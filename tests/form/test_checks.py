@@ -32,7 +32,7 @@ GOOD = {
     "workload": ["train", "serve"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch"],
-    "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "any"],
+    "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "[8.6]", "[any]"],
     "driver": ["580", "535.183.01", "525.60.13", 580],
     "python_version": ["3.11", "3.14", 3.13],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
@@ -114,12 +114,15 @@ BAD = {
     "accelerator": [("cuda", "cpu, gpu"), ("tpu", "gpu")],
     "framework": [("torch", "pytorch"), ("keras", "tensorflow"), ("scikit", "scikit-learn")],
     "gpus": [
+        # Copier would end in a traceback, since it reads only a list.
+        ("V100", "brackets"),
         (["V1OO"], "V100"),
         (["rtx 4090"], "RTX 4090"),
         ([], "any"),
         (["any", "V100"], "V100"),
         ("[V100, H900]", "H100"),
-        (3, "answer one of"),
+        (3, "brackets"),
+        ([8.8], "8.6"),
     ],
     "driver": [
         ("latest", "580"),

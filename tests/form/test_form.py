@@ -26,6 +26,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
     ("accelerator", "tpu", "gpu", "cpu", {}),
     ("framework", "caffe", "pytorch", "scikit-learn", {}),
     ("gpus", ["H 100"], ["A100", "H100"], "H100", GPU),
+    ("gpus", ["8.8"], ["8.6"], "8.6", GPU),
     ("driver", "banana", "535.183.01", "580", GPU),
     ("python_version", "3.7", "3.12", "3.13", {}),
     ("platform", "mainframe", "ovh", "docker", {}),

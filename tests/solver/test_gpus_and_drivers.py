@@ -6,7 +6,6 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from drydock.request import Request, host_of
 from drydock.solver import Solution, solve
 from drydock.stack import stack_of
 from drydock.versions import version
+from tests.support.catalogues import with_ptx_alone
 
 Solve = Callable[..., Solution | None]
 
@@ -214,31 +214,26 @@ def test_the_summary_says_the_last_branch_too(catalogue: Catalogue) -> None:
     assert "driver     525.60.13 or newer, up to branch 580" in lines
 
 
-def test_jax_compiles_its_ptx_itself(catalogue: Catalogue, solve: Solve) -> None:
-    """Its CUDA 13 plugin is built with 13.5 and holds 7.5 and PTX; 580 supports CUDA 13.0."""
-    request = {"framework": "jax", "gpus": ("H100",), "driver": "580"}
-    assert solve(**request).wheel.build == "cuda13"
-    bound = with_ptx_compiled_by_the_driver(catalogue)
-    answers = {"today": catalogue.as_of, "accelerator": "gpu", **request}
-    assert solve_in(bound, answers).wheel.build == "cuda12"
-
-
-def with_ptx_compiled_by_the_driver(catalogue: Catalogue) -> Catalogue:
-    """A catalogue in which JAX brings no ptxas."""
-    bound = copy.copy(catalogue)
-    bound.frameworks = {
-        **catalogue.frameworks,
-        "jax": replace(catalogue.frameworks["jax"], own_ptxas=False),
-    }
-    return bound
+def test_jax_compiles_its_ptx_itself(catalogue: Catalogue) -> None:
+    """Its CUDA 13 plugin is built with 13.5; driver 580 supports CUDA 13.0, and so 12.9."""
+    answers = {"framework": "jax", "gpus": ("H100",), "driver": "580", "today": catalogue.as_of}
+    for own_ptxas, build in ((True, "cuda13"), (False, "cuda12")):
+        changed = with_ptx_alone(catalogue, own_ptxas)
+        solution = solve_in(changed, {"accelerator": "gpu", **answers})
+        assert solution.wheel.build == build
 
 
 def test_a_driver_that_compiles_ptx_is_one_of_the_builds_cuda(catalogue: Catalogue) -> None:
-    bound = with_ptx_compiled_by_the_driver(catalogue)
-    line = stack(bound, framework="jax", gpus=["H100"], driver="580")["why"][1]
-    assert "575 or newer, which compiles the PTX of CUDA 12.9 for the H100." in line
-    by_jax = stack(catalogue, framework="jax", gpus=["H100"], driver="550")["why"][1]
-    assert "525.60.13 or newer, which wheels of CUDA 12 need." in by_jax
+    answers = {"framework": "jax", "gpus": ["H100"], "driver": "580"}
+    by_driver = stack(with_ptx_alone(catalogue, own_ptxas=False), **answers)["why"][1]
+    assert "575 or newer, which compiles the PTX of CUDA 12.9 for the H100." in by_driver
+    by_jax = stack(with_ptx_alone(catalogue), **answers)["why"][1]
+    assert "580 or newer, which wheels of CUDA 13 need." in by_jax
+    # The build has code for a T4 itself.
+    no_ptx = stack(
+        with_ptx_alone(catalogue, own_ptxas=False), **{**answers, "gpus": ["T4"], "driver": "550"}
+    )
+    assert "525.60.13 or newer, which wheels of CUDA 12 need." in no_ptx["why"][1]
 
 
 def solve_in(catalogue: Catalogue, answers: dict[str, Any]) -> Solution | None:
@@ -258,21 +253,15 @@ def test_a_b300_is_compiled_for_from_cuda_12_9_on(solve: Solve) -> None:
 
 def test_any_gpu_finds_binary_code_where_the_driver_loads_no_ptx(catalogue: Catalogue) -> None:
     """PTX of CUDA 13.3 is not loaded by driver 580, which supports 13.0."""
-    devel = stack(catalogue, framework="jax", gpus=["any"], driver="580", compile_cuda=True)[
-        "devel"
-    ]
-    assert "13.0" in devel["image"]
+    answers = {"framework": "jax", "gpus": ["any"], "driver": "580", "compile_cuda": True}
+    ptx_alone = with_ptx_alone(catalogue)
+    devel = stack(ptx_alone, **answers)["devel"]
+    assert devel["image"].startswith("nvidia/cuda:13.0.")
     assert devel["targets"] == ["7.5+PTX", "8.0", "9.0", "10.0", "11.0", "12.0"]
-    on_x86 = stack(
-        catalogue,
-        framework="jax",
-        gpus=["any"],
-        driver="580",
-        compile_cuda=True,
-        platform="ovh",
-    )
-    assert "12.0" in on_x86["devel"]["targets"]
-    assert "11.0" not in on_x86["devel"]["targets"], "only ARM machines have it"
+    on_x86 = stack(ptx_alone, **answers, platform="ovh")["devel"]["targets"]
+    assert on_x86 == ["7.5+PTX", "8.0", "9.0", "10.0", "12.0"], "11.0 is Thor's"
+    newer = stack(ptx_alone, **{**answers, "driver": "620"})["devel"]
+    assert newer["image"].startswith("nvidia/cuda:13.3.")
 
 
 def test_a_kernel_with_a_letter_is_a_target_without_it(catalogue: Catalogue) -> None:

@@ -12,6 +12,7 @@ import pytest
 from drydock import solver
 from drydock.catalogue import Catalogue
 from drydock.rules import RULES
+from tests.support.catalogues import with_ptx_alone
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ CASES = (
         {"gpus": ("Jetson Orin",), "framework": "jax"},
         None,
         ("0.12.0.1", "cuda13"),
+        with_ptx_alone,
     ),
     Case(
         "driver-knows-gpu",
