@@ -36,8 +36,9 @@ class Wheel:
 
     `cuda` is None for a CPU build. `kernels` maps a CPU architecture to the compute capabilities
     compiled in; "12.0+PTX" also runs on every newer one. `libraries` are what the wheels require
-    of NVIDIA's libraries; there are none where they were not read. `broken` says why the build
-    cannot be installed.
+    of NVIDIA's libraries; there are none where they were not read. `companions` maps packages that
+    are built for this release, such as torchvision, to their versions, and `companion_gaps` those
+    without a wheel for some Pythons to these. `broken` says why the build cannot be installed.
     """
 
     framework: str

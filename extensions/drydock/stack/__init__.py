@@ -15,7 +15,14 @@ from ..solver import Solution, solve
 from ..texts import cautions
 from .images import architecture, base_image, devel_image, python_of, registry, uv_of
 from .keys import Platform, Stack
-from .packages import constraints, framework_of, indexes_and_sources, requirements, tools
+from .packages import (
+    companions,
+    constraints,
+    framework_of,
+    indexes_and_sources,
+    requirements,
+    tools,
+)
 from .reasons import summary, why
 
 
@@ -42,6 +49,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "framework": framework_of(solution),
         "indexes": indexes,
         "sources": sources,
+        "companions": companions(solution),
         "constraints": constraints(catalogue, solution),
         "dependencies": requirements(catalogue, solution, platform, "dependencies"),
         "dev_dependencies": requirements(catalogue, solution, platform, "dev"),

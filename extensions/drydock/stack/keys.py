@@ -22,6 +22,8 @@ class Stack(TypedDict):
     """For [[tool.uv.index]]: none where all comes from PyPI."""
     sources: list[Source]
     """For [tool.uv.sources]."""
+    companions: list[Companion]
+    """Packages that are built for this release of the framework."""
     constraints: list[Constraint]
     """For constraint-dependencies of [tool.uv]: libraries that no longer run one of the GPUs."""
     dependencies: list[str]
@@ -118,6 +120,15 @@ class Origin(TypedDict):
     index: str
     group: str
     marker: str | None
+
+
+class Companion(TypedDict):
+    """A package that is built for one release of the framework, such as torchvision."""
+
+    package: str
+    version: str
+    available: bool
+    """Has it a wheel for the project's Python?"""
 
 
 class Constraint(TypedDict):

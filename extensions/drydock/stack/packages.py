@@ -25,10 +25,22 @@ def framework_of(solution: Solution) -> keys.Framework:
     }
 
 
+def companions(solution: Solution) -> list[keys.Companion]:
+    """Return the packages that are built for this release of the framework."""
+    gaps = solution.wheel.companion_gaps
+    return [
+        {"package": name, "version": one, "available": solution.python not in gaps.get(name, ())}
+        for name, one in solution.wheel.companions.items()
+    ]
+
+
 def indexes_and_sources(
     solution: Solution, index_url: str
 ) -> tuple[list[keys.Index], list[keys.Source]]:
     """Return what [[tool.uv.index]] and [tool.uv.sources] say of the CPU and the GPU build.
+
+    Companions come from the same index: those of another build do not load.
+    Source: https://github.com/pytorch/vision/issues/8985 and 9174.
 
     Args:
         solution: what was chosen.
@@ -48,7 +60,8 @@ def indexes_and_sources(
         if group == "gpu" and solution.devel:
             # uv applies a source by the group that is asked for, and `cuda` includes `gpu`.
             groups.append("cuda")
-        for package in wheel.packages:
+        routed = [row["package"] for row in companions(solution) if row["available"]]
+        for package in (*wheel.packages, *routed):
             origins.setdefault(package, []).extend(
                 {"index": index["name"], "marker": wheel.marker, "group": one} for one in groups
             )
