@@ -279,6 +279,17 @@ def test_a_python_all_of_whose_images_are_gone_is_refused(changed: Changed) -> N
         stack_of(changed("python", vanish), {"python_version": "3.13"})
 
 
+@pytest.mark.parametrize("framework", ["pytorch", "jax"])
+@pytest.mark.parametrize("capability", ["5.3", "7.2", "8.7"])
+def test_the_capability_of_a_jetson_without_an_ordinary_driver_is_refused_for_that(
+    catalogue: Catalogue, capability: str, framework: str
+) -> None:
+    """Nano, Xavier and Orin run the wheels that NVIDIA makes for them, whatever others hold."""
+    answers = {**GPU, "framework": framework, "gpus": [capability]}
+    with pytest.raises(UserMessageError, match=f"gpus: {capability} .*JetPack"):
+        stack_of(catalogue, answers)
+
+
 # ------------------------------------------------------------------------------ names of the rest
 
 
