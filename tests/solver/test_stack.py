@@ -212,6 +212,17 @@ def test_an_image_that_a_driver_starts_by_its_cuda_names_no_branch(catalogue: Ca
     assert terminal.split()[1] == "595"
 
 
+@pytest.mark.parametrize("capability", ["5.2", "6.1", "7.0"])
+def test_580_is_the_last_branch_that_knows_a_gpu_before_turing(
+    catalogue: Catalogue, capability: str
+) -> None:
+    """NVIDIA's notes of 590: Maxwell, Pascal and Volta are no longer supported."""
+    answers = {**GPU, "gpus": [capability]}
+    assert stack_of(catalogue, {**answers, "driver": "580.142"})["framework"]["gpu"]
+    with pytest.raises(UserMessageError, match=f"gpus: {capability} .*driver: 590.48.01"):
+        stack_of(catalogue, {**answers, "driver": "590.48.01"})
+
+
 # ------------------------------------------------------------------------------ what is not offered
 
 
