@@ -13,6 +13,7 @@ from copier.errors import UserMessageError
 
 from drydock.catalogue import FOLDER, Catalogue
 from drydock.form import choices
+from drydock.rows import package_name
 from drydock.stack import stack_of
 
 GPU = {"accelerator": "gpu", "framework": "pytorch"}
@@ -345,6 +346,15 @@ def test_what_is_pushed_to_is_the_host_that_a_name_begins_with(
     catalogue: Catalogue, image: str, host: str
 ) -> None:
     assert stack_of(catalogue, {"image_name": image})["registry"] == host
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["jax", "jax==0.12.0", "jax>=0.12", "jax<1", "jax~=0.12", "jax!=0.12", "jax[cuda13]==0.12.0",
+     "jax ==0.12", "jax;python_version>'3'"],
+)  # fmt: skip
+def test_the_name_of_a_package_is_what_a_requirement_begins_with(requirement: str) -> None:
+    assert package_name(requirement) == "jax"
 
 
 def names(requirements: list[str]) -> set[str]:
