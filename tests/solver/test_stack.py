@@ -80,6 +80,24 @@ def test_for_any_gpu_a_capability_that_nvcc_does_not_know_is_left_out(changed: C
     assert bare(targets)[-1] == "11.0"
 
 
+def test_for_any_gpu_ptx_stays_ptx_and_no_gpu_that_is_known_has_that_alone(
+    changed: Changed,
+) -> None:
+    """A driver loads no PTX of a newer CUDA than its own, but binary code; so each major version
+    that a build reaches by PTX gets some.
+    """
+
+    def leave_two(rows: Rows) -> None:
+        for build in rows["builds"]:
+            if build["cuda"]:
+                build["kernels"] = {"amd64": ["8.0", "9.0+PTX"]}
+
+    # Thor, the only 11.0, has an ARM CPU.
+    answers = {**GPU, "gpus": ["any"], "driver": "580", "cuda": "13.0", "platform": "ovh"}
+    stack = stack_of(changed("pytorch", leave_two), {**answers, "compile_cuda": True})
+    assert stack["devel"]["targets"] == ["8.0", "9.0+PTX", "10.0", "12.0"]
+
+
 def test_named_gpus_are_all_that_is_compiled_for_each_once_and_in_order(
     catalogue: Catalogue,
 ) -> None:
