@@ -12,6 +12,8 @@ import pytest
 from copier.errors import UserMessageError
 
 from drydock.catalogue import FOLDER, Catalogue
+from drydock.form import choices
+from drydock.rows import package_name
 from drydock.stack import stack_of
 
 GPU = {"accelerator": "gpu", "framework": "pytorch"}
@@ -78,6 +80,24 @@ def test_for_any_gpu_a_capability_that_nvcc_does_not_know_is_left_out(changed: C
     assert bare(targets)[-1] == "11.0"
 
 
+def test_for_any_gpu_ptx_stays_ptx_and_no_gpu_that_is_known_has_that_alone(
+    changed: Changed,
+) -> None:
+    """A driver loads no PTX of a newer CUDA than its own, but binary code; so each major version
+    that a build reaches by PTX gets some.
+    """
+
+    def leave_two(rows: Rows) -> None:
+        for build in rows["builds"]:
+            if build["cuda"]:
+                build["kernels"] = {"amd64": ["8.0", "9.0+PTX"]}
+
+    # Thor, the only 11.0, has an ARM CPU.
+    answers = {**GPU, "gpus": ["any"], "driver": "580", "cuda": "13.0", "platform": "ovh"}
+    stack = stack_of(changed("pytorch", leave_two), {**answers, "compile_cuda": True})
+    assert stack["devel"]["targets"] == ["8.0", "9.0+PTX", "10.0", "12.0"]
+
+
 def test_named_gpus_are_all_that_is_compiled_for_each_once_and_in_order(
     catalogue: Catalogue,
 ) -> None:
@@ -116,6 +136,24 @@ def test_a_build_of_pypi_has_no_index_of_its_own(catalogue: Catalogue) -> None:
     answers = {**GPU, "framework": "jax", "gpus": ["H100"], "compile_cuda": True}
     stack = stack_of(catalogue, answers)
     assert (stack["indexes"], stack["sources"]) == ([], [])
+
+
+def test_of_the_builds_of_a_release_that_of_pypi_comes_first(catalogue: Catalogue) -> None:
+    """Whoever installs torch 2.9.0 without more ado gets CUDA 12.8, although 13.0 is there too."""
+    answers = {**GPU, "gpus": ["H100"], "driver": "580", "framework_version": "2.9.0"}
+    stack = stack_of(catalogue, answers)
+    assert "2.9.0, CUDA 12.8" in stack["summary"][0]
+    assert [index["name"] for index in stack["indexes"]] == ["pytorch-cpu"]
+
+
+def test_of_two_builds_of_pypi_that_which_brings_its_cuda_comes_first(
+    catalogue: Catalogue,
+) -> None:
+    """The other one needs an image with CUDA and cuDNN, which is far larger."""
+    answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["H100"]}
+    stack = stack_of(catalogue, answers)
+    assert stack["framework"]["gpu"]["bundles_cuda"] is True
+    assert "cudnn" not in stack["base"]["image"]
 
 
 # ------------------------------------------------------------------------------------ the machine
@@ -193,6 +231,17 @@ def test_an_image_that_a_driver_starts_by_its_cuda_names_no_branch(catalogue: Ca
     assert terminal.split()[1] == "595"
 
 
+@pytest.mark.parametrize("capability", ["5.2", "6.1", "7.0"])
+def test_580_is_the_last_branch_that_knows_a_gpu_before_turing(
+    catalogue: Catalogue, capability: str
+) -> None:
+    """NVIDIA's notes of 590: Maxwell, Pascal and Volta are no longer supported."""
+    answers = {**GPU, "gpus": [capability]}
+    assert stack_of(catalogue, {**answers, "driver": "580.142"})["framework"]["gpu"]
+    with pytest.raises(UserMessageError, match=f"gpus: {capability} .*driver: 590.48.01"):
+        stack_of(catalogue, {**answers, "driver": "590.48.01"})
+
+
 # ------------------------------------------------------------------------------ what is not offered
 
 
@@ -210,6 +259,17 @@ def test_a_build_that_is_broken_by_itself_is_not_chosen_and_its_sisters_are(
     assert "2.15.0, CUDA 13.0" in line
     with pytest.raises(UserMessageError, match="cannot be installed"):
         stack_of(spoilt, {**answers, "cuda": "13.2"})
+
+
+@pytest.mark.parametrize("release", ["1.27.0", "1.20.2"])
+def test_a_release_that_cannot_be_installed_is_refused_where_it_is_asked_for(
+    catalogue: Catalogue, release: str
+) -> None:
+    """1.27.0 asks for a package that does not exist; of 1.20.2, PyPI has no build for the CPU."""
+    answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["any"]}
+    with pytest.raises(UserMessageError, match="cannot be installed"):
+        stack_of(catalogue, {**answers, "framework_version": release})
+    assert release not in choices(catalogue, answers, "framework_version")
 
 
 def test_a_release_whose_build_for_the_cpu_is_broken_is_not_chosen(changed: Changed) -> None:
@@ -247,3 +307,104 @@ def test_a_python_all_of_whose_images_are_gone_is_refused(changed: Changed) -> N
 
     with pytest.raises(UserMessageError, match=r"python_version: 3\.13 .*plain image"):
         stack_of(changed("python", vanish), {"python_version": "3.13"})
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "jax"])
+@pytest.mark.parametrize("capability", ["5.3", "7.2", "8.7"])
+def test_the_capability_of_a_jetson_without_an_ordinary_driver_is_refused_for_that(
+    catalogue: Catalogue, capability: str, framework: str
+) -> None:
+    """Nano, Xavier and Orin run the wheels that NVIDIA makes for them, whatever others hold."""
+    answers = {**GPU, "framework": framework, "gpus": [capability]}
+    with pytest.raises(UserMessageError, match=f"gpus: {capability} .*JetPack"):
+        stack_of(catalogue, answers)
+
+
+# ------------------------------------------------------------------------------ names of the rest
+
+
+def test_an_image_is_pinned_where_its_digest_is_known_and_only_there(changed: Changed) -> None:
+    digest = f"sha256:{'0' * 64}"
+
+    def pin(rows: Rows) -> None:
+        for row in rows["images"]:
+            if row["image"] == "python:3.13-slim-trixie":
+                row["digest"] = digest
+
+    pinned = changed("python", pin)
+    assert stack_of(pinned, {})["base"]["image"] == f"python:3.13-slim-trixie@{digest}"
+    gpu = stack_of(pinned, {**GPU, "gpus": ["L4"], "image_mirror": "mirror.example.com"})
+    assert gpu["python"]["image"] == f"mirror.example.com/library/python:3.13-slim-trixie@{digest}"
+    other = stack_of(pinned, {"python_version": "3.12"})
+    assert other["base"]["image"] == "python:3.12-slim-trixie"
+
+
+@pytest.mark.parametrize("python", ["3.12", "3.13"])
+def test_ci_tests_with_the_python_of_the_project_on_the_newest_debian(
+    catalogue: Catalogue, python: str
+) -> None:
+    answers = {**GPU, "gpus": ["L4"], "driver": "580", "gpu_base": "nvidia"}
+    # Debian 12 has the same Pythons, and is still supported on that day.
+    stack = stack_of(catalogue, {**answers, "python_version": python, "today": "2026-01-15"})
+    assert stack["python"] == {"source": "managed", "image": f"python:{python}-slim-trixie"}
+
+
+@pytest.mark.parametrize(
+    ("image", "host"),
+    [
+        ("churn", ""),
+        ("acme/churn", ""),
+        ("ghcr.io/acme/churn", "ghcr.io"),
+        ("registry:5000/churn", "registry:5000"),
+        ("localhost/churn", ""),
+        ("localhost:5000/churn", ""),
+    ],
+)
+def test_what_is_pushed_to_is_the_host_that_a_name_begins_with(
+    catalogue: Catalogue, image: str, host: str
+) -> None:
+    assert stack_of(catalogue, {"image_name": image})["registry"] == host
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["jax", "jax==0.12.0", "jax>=0.12", "jax<1", "jax~=0.12", "jax!=0.12", "jax[cuda13]==0.12.0",
+     "jax ==0.12", "jax;python_version>'3'"],
+)  # fmt: skip
+def test_the_name_of_a_package_is_what_a_requirement_begins_with(requirement: str) -> None:
+    assert package_name(requirement) == "jax"
+
+
+def names(requirements: list[str]) -> set[str]:
+    """The packages of some requirements."""
+    return {text.partition(">")[0] for text in requirements}
+
+
+def test_a_project_starts_with_the_packages_of_its_kind_and_no_others(
+    catalogue: Catalogue,
+) -> None:
+    def started(**answers: str) -> set[str]:
+        return names(stack_of(catalogue, answers)["dependencies"])
+
+    train, serve = started(workload="train"), started(workload="serve")
+    assert "tqdm" in train - serve
+    assert {"fastapi", "uvicorn"} <= serve - train
+    on_vertex = started(workload="serve", platform="vertex")
+    assert on_vertex - serve == {"google-cloud-storage"}
+    assert "optax" in started(workload="train", framework="jax") - train
+    assert "skops" in train and "skops" not in started(workload="train", framework="jax")
+
+
+def test_the_cpu_group_has_the_build_for_the_cpu_of_the_same_release(catalogue: Catalogue) -> None:
+    answers = {**GPU, "framework": "jax", "gpus": ["H100"], "driver": "580"}
+    framework = stack_of(catalogue, {**answers, "framework_version": "0.11.2"})["framework"]
+    assert framework["cpu"]["requirements"] == ["jax==0.11.2"]
+    assert framework["gpu"]["requirements"] == ["jax[cuda13]==0.11.2"]
+
+
+def test_wheels_that_leave_cuda_to_the_image_bring_none(catalogue: Catalogue) -> None:
+    """onnxruntime-gpu 1.19.2 has no extra for it yet."""
+    answers = {**GPU, "framework": "onnxruntime", "workload": "serve", "gpus": ["T4"]}
+    old = stack_of(catalogue, {**answers, "framework_version": "1.19.2"})
+    assert old["framework"]["gpu"]["bundles_cuda"] is False
+    assert "cudnn" in old["base"]["image"]
