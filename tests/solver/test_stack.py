@@ -14,7 +14,8 @@ from copier.errors import UserMessageError
 from drydock.catalogue import FOLDER, Catalogue
 from drydock.form import choices
 from drydock.rows import package_name
-from drydock.stack import stack_of
+from drydock.stack import solution_of, stack_of
+from drydock.stack.drivers import last_branch
 
 GPU = {"accelerator": "gpu", "framework": "pytorch"}
 Rows = dict[str, Any]
@@ -229,6 +230,19 @@ def test_an_image_that_a_driver_starts_by_its_cuda_names_no_branch(catalogue: Ca
     terminal, header = stated(stack_of(catalogue, {**GPU, "gpus": ["A100"], "driver": "595.45.04"}))
     assert "branch" not in header
     assert terminal.split()[1] == "595"
+
+
+def test_the_last_driver_of_two_gpus_is_that_of_the_one_that_lost_it_first(
+    changed: Changed,
+) -> None:
+    def end(rows: Rows) -> None:
+        for row in rows["gpus"]:
+            if row["name"] == "P100":
+                row["driver_to"] = "570"
+
+    answers = {**GPU, "gpus": ["V100", "P100"], "driver": "535"}
+    solution = solution_of(changed("gpus", end), answers)
+    assert last_branch(changed("gpus", end), solution) == ("570", "the P100")
 
 
 @pytest.mark.parametrize("capability", ["5.2", "6.1", "7.0"])
