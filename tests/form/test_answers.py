@@ -239,7 +239,7 @@ def test_three_short_lines_say_why(catalogue: Catalogue) -> None:
         ("http://10.0.0.1:8080/simple", True),
         ("http://localhost.example.com/simple", True),
         ("http://127.0.0.1.example.com/simple", True),
-        ("http://localhost:3141/root/pypi", False),
+        ("http://localhost:3141/simple", False),
         ("http://127.0.0.1/simple", False),
         ("http://127.8.9.10/simple", False),
         ("http://[::1]:8080/simple", False),

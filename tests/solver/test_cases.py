@@ -39,13 +39,25 @@ def test_a_case_has_the_keys_that_its_table_explains_and_answers_that_are_asked_
         assert case.get("expect", {}).keys() <= known, case["id"]
 
 
-def test_only_a_release_without_a_row_is_not_offered(rows: dict[str, Any]) -> None:
+def test_only_what_the_catalogue_lacks_is_not_offered(rows: dict[str, Any]) -> None:
     judged = [case for case in CASES if case.get("offered", True)]
     assert len(judged) >= 150
+    imaged = {row["python"] for row in rows["python"]["images"]}
+    builders = {
+        row["cuda"].rsplit(".", 1)[0]
+        for row in rows["nvidia-cuda"]["images"]
+        if "devel" in row["flavour"] and row["status"] == "current"
+    }
     for case in CASES:
         if case not in judged:
-            known = {row["version"] for row in rows[case["answers"]["framework"]]["releases"]}
-            assert case["answers"]["framework_version"] not in known, case["id"]
+            answers = case["answers"]
+            releases = {row["version"] for row in rows[answers["framework"]]["releases"]}
+            lacking = (
+                answers.get("framework_version", "") not in {*releases, ""},
+                answers.get("python_version", "") not in {*imaged, ""},
+                bool(answers.get("compile_cuda")) and answers["cuda"] not in builders,
+            )
+            assert any(lacking), case["id"]
 
 
 def test_a_case_says_where_it_was_read_and_when() -> None:

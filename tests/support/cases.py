@@ -148,6 +148,13 @@ CHECKS: dict[str, Callable[[Answered, Any], str]] = {
     "ptx_cuda_at_most": _ptx_at_most,
 }
 
+# How a refusal says that the catalogue lacks what a case asks for.
+NOT_OFFERED = (
+    r'^framework_version: ".*" is none of its values',
+    r"^python_version: .* cannot be had, because the Python must have a plain image",
+    r"compile_cuda: true .* a builder image that was superseded, or that nobody has seen",
+)
+
 
 def faults(catalogue: Catalogue, case: Case) -> list[str]:
     """Return what is wrong with the answer that a case gets; nothing if it is right.
@@ -163,8 +170,8 @@ def faults(catalogue: Catalogue, case: Case) -> list[str]:
     except UserMessageError as error:
         sentence = str(error)
         if not offered:
-            unknown = re.match(r'framework_version: ".*" is none of its values', sentence)
-            return [] if unknown else [f"refused for something else: {sentence}"]
+            said = any(re.search(pattern, sentence) for pattern in NOT_OFFERED)
+            return [] if said else [f"refused for something else: {sentence}"]
         # That an answer is not offered says nothing of why it would not work; but the list of
         # releases is one of builds, and that of capabilities begins with the oldest that runs.
         too_old = re.match(r'gpus: "[1-4]\.\d"', sentence)
