@@ -7,7 +7,7 @@ The form (`copier.yml`) asks; this package answers. A module imports only from t
 | `versions` | versions and dates, as values that compare |
 | `rows` | what one row of the catalogue says: a GPU, a wheel, an image, ... |
 | `kernels` | the code that a build holds for a GPU, and which GPUs run it |
-| `catalogue` | all rows, read from `../catalogue/*.json`, which hold every fact |
+| `catalogue` | all rows, read from `../catalogue/*.json`; which Python is tried first |
 | `questions` | the questions of the form, and the values to choose from |
 | `texts`, `names`, `answers` | is one answer acceptable by itself? |
 | `request` | the answers that the solver reads; `None` means "any will do" |

@@ -29,13 +29,13 @@ def system_is_supported(catalogue: Catalogue, request: Request, image: Image) ->
 
 @rule
 def image_has_python(python: str, image: Image) -> bool:
-    """A python image holds one Python, and the others come with nvidia/cuda images only."""
+    """A python image has one Python version; on an nvidia/cuda image uv installs another one."""
     return image.python in (None, python)
 
 
 @rule
 def one_cuda_major(wheel: Wheel, image: Image) -> bool:
-    """The image must have no CUDA, or the major that the wheels have."""
+    """The image must have no CUDA, or the CUDA major version of the wheels."""
     return image.cuda is None or image.cuda_version[0] == wheel.cuda_version[0]
 
 

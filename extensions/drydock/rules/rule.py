@@ -45,9 +45,10 @@ class Rule:
         name: what it is called in tests and documents.
         level: the first of `LEVELS` that has all that the function reads.
         sentence: the rule in words.
-        silent: the rule is merely that an answer is what it is; refusals do not repeat it.
+        silent: the rule only says that an answer is obeyed. A refusal names the answer already, so
+            it leaves the rule out.
         function: the function.
-        holds: the same, of a tuple with the objects of its level.
+        holds: the function again, called with one tuple: all objects of its level.
     """
 
     name: str

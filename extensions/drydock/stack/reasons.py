@@ -12,8 +12,9 @@ def why(catalogue: Catalogue, solution: Solution) -> list[str]:
     """Return three short lines a reviewer can check: the image, the driver, what to run."""
     wheel, image, title = solution.wheel, solution.image, solution.framework.title
     if wheel.cuda is None:
+        system = image.os.title()
         return [
-            f"{title} {wheel.version} needs no CUDA: plain Python {solution.python} on {image.os}.",
+            f"{title} {wheel.version} needs no CUDA: the image is python:slim on {system}.",
             "No GPU and no driver is needed.",
             f'Check: uv run python -c "import {solution.framework.module} as m; '
             'print(m.__version__)"',
@@ -26,9 +27,9 @@ def why(catalogue: Catalogue, solution: Solution) -> list[str]:
     if image.kind == "nvidia":
         image_line = f"{wheels}; the image is nvidia/cuda {image.cuda} {image.flavour}."
     elif solution.request.gpu_base == "slim":
-        image_line = f"{wheels}; plain Python was asked for."
+        image_line = f"{wheels}; python:slim was asked for."
     elif solution.framework.library_path == "unset":
-        image_line = f"{wheels}; the LD_LIBRARY_PATH of an nvidia/cuda image would hide that."
+        image_line = f"{wheels}; LD_LIBRARY_PATH in an nvidia/cuda image would hide it."
     else:
         image_line = f"{wheels}; no nvidia/cuda image is sure to start on driver {driver}."
     _, floor = driver_floor(catalogue, solution)
