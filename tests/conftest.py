@@ -91,11 +91,30 @@ def solve(
     return solve_answers
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that uses the network is marked so."""
+# What takes minutes, longest first: where tests run side by side, it has to start first.
+LONGEST = (
+    "tests/docker/",
+    "tests/project/test_frameworks.py",
+    "tests/project/",
+    "tests/update/",
+    "tests/rendering/",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that uses the network is marked so. In a process of pytest-xdist the longest come
+    first; it shares them out in this order.
+    """
     for item in items:
         if "network" in getattr(item, "fixturenames", ()):
             item.add_marker("network")
+    if hasattr(config, "workerinput"):
+        last = len(LONGEST)
+        items.sort(
+            key=lambda item: next(
+                (place for place, name in enumerate(LONGEST) if item.nodeid.startswith(name)), last
+            )
+        )
 
 
 class OneProcessForDocker(LoadFileScheduling):
@@ -113,4 +132,5 @@ class OneProcessForDocker(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForDocker:
     """How pytest-xdist shares out the tests, where it is asked to (`pytest -n 2`)."""
+    config.option.loadscopereorder = False  # it would begin with the files of most tests
     return OneProcessForDocker(config, log)
