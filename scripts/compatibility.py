@@ -1,7 +1,7 @@
 """Write docs/compatibility.md from the catalogue: run it after a change of the catalogue.
 
-    uv run scripts/compatibility.py          writes the page
-    uv run scripts/compatibility.py --check  says whether the page is fresh, and writes nothing
+    uv run python -m scripts.compatibility          writes the page
+    uv run python -m scripts.compatibility --check  says if the page is fresh, writes nothing
 
 Everything on the page is solved or read; nothing on it is typed.
 """
@@ -9,9 +9,8 @@ Everything on the page is solved or read; nothing on it is typed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from drydock.catalogue import Catalogue
 from drydock.request import Request
@@ -19,18 +18,10 @@ from drydock.rows import Framework
 from drydock.rules import RULES
 from drydock.solver import solve
 from drydock.versions import version
+from scripts.markdown import table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(str(cell) for cell in row)} |"
-    yield ""
 
 
 def gpu_groups(catalogue: Catalogue) -> dict[tuple[str, bool, str], list[str]]:
@@ -149,9 +140,10 @@ def page(catalogue: Catalogue) -> str:
     lines = [
         "# Compatibility",
         "",
-        f"What Drydock chooses, from its catalogue of {catalogue.as_of}. The page is written by",
-        "`scripts/compatibility.py`, and a test holds it fresh. Where and when each fact was read",
-        "stands beside it in [`extensions/catalogue/`](../extensions/catalogue). A GPU that is not",
+        f"What Drydock chooses, from its catalogue of {catalogue.as_of}. The page is",
+        "written by `python -m scripts.compatibility`, and a test holds it fresh. Where and when",
+        "each fact was read stands beside it in",
+        "[`extensions/catalogue/`](../extensions/catalogue). A GPU that is not",
         "on the page can be answered by its compute capability, such as 8.6; it then counts as a",
         "GeForce.",
         "",
@@ -202,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if PAGE.is_file() and PAGE.read_text("utf-8") == fresh:
         return 0
-    print(f"{PAGE.relative_to(ROOT)} is stale; run: uv run scripts/compatibility.py")
+    print(f"{PAGE.relative_to(ROOT)} is stale; run: uv run python -m scripts.compatibility")
     return 1
 
 

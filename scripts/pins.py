@@ -1,14 +1,14 @@
 """Write docs/pins.md from the catalogue: which torch the wheels of others want, and what to answer.
 
-uv run scripts/pins.py          writes the page
-uv run scripts/pins.py --check  says whether the page is fresh, and writes nothing
+uv run python -m scripts.pins          writes the page
+uv run python -m scripts.pins --check  says whether the page is fresh, and writes nothing
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 from drydock.catalogue import FOLDER, Catalogue
 from drydock.rows import Wheel
+from scripts.markdown import table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "pins.md"
@@ -25,7 +26,7 @@ INTRODUCTION = """\
 
 Wheels that are compiled against PyTorch load beside that release alone, so their packages pin it,
 and uv refuses them in a project with another: `… depends on torch==…`. The answer is the release
-that they want. This page is written by `uv run scripts/pins.py`; what it says stands in
+that they want. This page is written by `uv run python -m scripts.pins`; what it says stands in
 [`pins.json`](../extensions/catalogue/pins.json), as PyPI had it on the day that its rows name.
 
 ## With wheels
@@ -85,13 +86,6 @@ def line(catalogue: Catalogue, row: Row) -> list[str]:
     return [row["package"], row["version"], f"`{row['torch']}`", also, answer, driver]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    for cells in (head, ["---"] * len(head), *rows):
-        yield f"| {' | '.join(cells)} |"
-    yield ""
-
-
 def page(catalogue: Catalogue) -> str:
     """Return the whole page."""
     rows = pins()
@@ -111,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     if "--check" in arguments:
         if PAGE.is_file() and PAGE.read_text("utf-8") == text:
             return 0
-        print(f"docs/{PAGE.name} is stale; run: uv run scripts/pins.py")
+        print(f"docs/{PAGE.name} is stale; run: uv run python -m scripts.pins")
         return 1
     PAGE.write_text(text, "utf-8", newline="\n")
     return 0

@@ -17,6 +17,7 @@ from scripts.kernels.rows import (
     union,
 )
 from scripts.kernels.wheels import MACHINES
+from scripts.markdown import table
 
 PAGE = CATALOGUE.parents[1] / "docs" / "kernels.md"
 # An architecture in less than this part of the fat binaries is there for a few kernels only.
@@ -159,15 +160,6 @@ def of_gpus(read: Sequence[str], measured: Sequence[str], host: str) -> str:
         (gpu for gpu in by_row if gpu not in by_wheel),
         (gpu for gpu in by_wheel if gpu not in by_row),
     )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{' --- |' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
 
 
 def listed(archs: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from scripts import compatibility
 
 
 def test_the_page_is_fresh() -> None:
-    assert compatibility.main(["--check"]) == 0, "run: uv run scripts/compatibility.py"
+    assert compatibility.main(["--check"]) == 0, "run: uv run python -m scripts.compatibility"
 
 
 def test_a_stale_page_is_reported(

@@ -11,7 +11,7 @@ from scripts import pins
 
 
 def test_the_page_is_fresh() -> None:
-    assert pins.main(["--check"]) == 0, "run: uv run scripts/pins.py"
+    assert pins.main(["--check"]) == 0, "run: uv run python -m scripts.pins"
 
 
 def test_a_stale_page_is_told_and_written(

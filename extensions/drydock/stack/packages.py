@@ -124,5 +124,5 @@ def tools(catalogue: Catalogue) -> dict[str, dict[str, str]]:
     return {
         name: {key: value for key, value in row.items() if key not in ("source", "read", "note")}
         for name, row in catalogue.tools.items()
-        if name != "checkov"  # with which the tests of this repository look at projects
+        if name != "checkov"  # only this repository's own tests use it
     }
