@@ -65,6 +65,9 @@ class Catalogue:
             row["name"]: row["address"] for row in data["sources"]["sources"]
         }
         self.branches = _rows(DriverBranch, data["drivers"]["branches"])
+        self.forward: dict[str, list[int]] = {
+            row["cuda"]: row["branches"] for row in data["drivers"]["forward"]
+        }
         self.toolkits = {row.cuda: row for row in _rows(Toolkit, data["nvidia-cuda"]["toolkits"])}
         self.frameworks = {
             name: _row(Framework, {**row, "module": row["import"]})
@@ -148,6 +151,13 @@ class Catalogue:
         the image's compatibility libraries, which are not made for GeForce.
         """
         return self.driver_cuda(driver) >= version(image.min_cuda or "0.0")
+
+    def stands_in(self, image: Image, driver: Version) -> bool:
+        """Tell whether the cuda-compat package of an image takes the place of a newer driver.
+
+        NVIDIA's table is of branches on Linux. Numbers of Windows, and so of WSL2, are not in it.
+        """
+        return bool(image.compat) and driver[0] in self.forward.get(image.cuda or "", ())
 
     @cached_property
     def notable_drivers(self) -> tuple[str, ...]:

@@ -96,7 +96,8 @@ class Image:
     """A base image: python:slim (`python` is set) or nvidia/cuda (`cuda` is set).
 
     An nvidia/cuda image starts on a driver that supports CUDA `min_cuda`, or is of one of
-    `driver_branches`, which count for a GeForce only where `geforce` says so.
+    `driver_branches`, which count for a GeForce only where `geforce` says so. `compat` tells
+    whether it has NVIDIA's forward compatibility package of its CUDA, None where nobody looked.
     """
 
     image: str
@@ -111,6 +112,7 @@ class Image:
     geforce: bool = False
     digest: str | None = None
     library_path: bool = False
+    compat: bool | None = None
 
     @property
     def kind(self) -> str:

@@ -50,6 +50,7 @@ GOOD = {
     "cuda": ["auto", "12.6"],
     "gpu_base": ["auto", "nvidia", "slim"],
     "compile_cuda": [True, "false"],
+    "forward_compat": [True, "false"],
     "apt_packages": [
         "",
         "libgl1",
@@ -153,6 +154,7 @@ BAD = {
     "cuda": [("12", "12.6"), ("cu126", "12.6")],
     "gpu_base": [("cuda", "auto"), ("alpine", "slim")],
     "compile_cuda": [("perhaps", "true or false")],
+    "forward_compat": [("sometimes", "true or false")],
     "apt_packages": [
         ("libgl1,ffmpeg", "separated by spaces"),
         ("libgl1=1.0", "without versions"),

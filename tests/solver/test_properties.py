@@ -45,6 +45,7 @@ def answer_sets(draw: Any) -> dict[str, Any]:
             "cuda": draw(some.sampled_from(cudas)),
             "gpu_base": draw(some.sampled_from((None, None, "nvidia", "slim"))),
             "compile_cuda": draw(some.booleans()),
+            "forward_compat": draw(some.sampled_from((False, False, False, True))),
         }
     return answers
 
@@ -110,13 +111,13 @@ def applied(request: Any, fix: tuple[tuple[str, str], ...]) -> Any:
         elif name == "gpus":
             new, old = value.split(" instead of ")
             values["gpus"] = tuple(new if gpu == old else gpu for gpu in values["gpus"])
-        elif name == "compile_cuda":
-            values["compile_cuda"] = value == "true"
+        elif name in ("compile_cuda", "forward_compat"):
+            values[name] = value == "true"
         else:
             values[name] = None if value == "auto" else value
             if (name, value) == ("accelerator", "cpu"):
                 values |= dict.fromkeys(("driver", "cuda", "gpu_base"), None)
-                values |= {"gpus": (), "compile_cuda": False}
+                values |= {"gpus": (), "compile_cuda": False, "forward_compat": False}
     return Request(today=request.today, **values)
 
 
