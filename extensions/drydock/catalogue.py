@@ -47,7 +47,7 @@ class Catalogue:
         """Read the folder."""
         data = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
         self.as_of: str = data["calendar"]["as_of"]
-        self.tools: dict[str, dict[str, str]] = data["tools"]
+        self.tools: dict[str, dict[str, Any]] = data["tools"]
         self.dependencies = _rows(Dependency, data["dependencies"]["dependencies"])
         self.uv = _row(Uv, data["uv"]["uv"][0])
         self.platforms = _by_name(_rows(Platform, data["platforms"]["platforms"]))
@@ -60,7 +60,9 @@ class Catalogue:
         self.floors: dict[int, str] = {
             row["cuda_major"]: row["driver"] for row in data["drivers"]["floors"]
         }
-        self.libraries = _by_package(_rows(Library, data["libraries"]["libraries"]))
+        libraries = _rows(Library, data["libraries"]["libraries"])
+        self.libraries = _by_package(row for row in libraries if row.binds == "lock")
+        self.notes = tuple(row for row in libraries if row.binds == "note")
         self.addresses: dict[str, str] = {
             row["name"]: row["address"] for row in data["sources"]["sources"]
         }
@@ -144,6 +146,12 @@ class Catalogue:
         fitting = [row.branch for row in self.branches if version(row.cuda) >= wanted]
         return str(min(fitting)) if fitting else None
 
+    def cuda_of_ptx(self, language: str) -> str:
+        """Return the first CUDA that knows a version of the PTX language."""
+        rows = self.toolkits.values()
+        known = [row.cuda for row in rows if version(row.ptx) >= version(language)]
+        return min(known, key=version)
+
     def driver_supports(self, driver: Version, image: Image) -> bool:
         """Tell whether a driver, and so every newer one, supports the CUDA of an image.
 
@@ -195,11 +203,10 @@ def _by_name(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def _by_package(rows: Iterable[Library]) -> dict[str, tuple[Library, ...]]:
-    """Sort the rows of each package that a lock holds back by version."""
+    """Sort the rows of each package by version."""
     found: dict[str, tuple[Library, ...]] = {}
     for row in sorted(rows, key=lambda row: version(row.version)):
-        if row.binds == "lock":
-            found[row.package] = (*found.get(row.package, ()), row)
+        found[row.package] = (*found.get(row.package, ()), row)
     return found
 
 
@@ -255,6 +262,7 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                 **build,
                 "framework": framework,
                 "kernels": {host: tuple(row) for host, row in build["kernels"].items()},
+                "partly_ptx": build.get("partly_ptx", {}),
                 "pythons": release["pythons"],
                 "companions": release["companions"],
                 "companion_gaps": {

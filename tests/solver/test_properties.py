@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from drydock import refusal, solver
 from drydock.catalogue import Catalogue
-from drydock.request import SOLVER_QUESTIONS, Request, gpu_rows, keep
+from drydock.request import SOLVER_QUESTIONS, Request, gpu_rows, host_of, keep
 from drydock.rules.drivers import driver_runs_wheel, driver_starts_image
 from drydock.rules.gpus import kernel_runs
 from tests.support.random_answers import DAYS, DRIVERS
@@ -65,11 +65,9 @@ def test_what_is_given_works(answers: dict[str, Any]) -> None:
     if solution.devel:
         assert solution.devel in shipped.images
         assert solution.devel.cuda.split(".")[0] == wheel.cuda.split(".")[0]
-    for name in answers["gpus"]:
-        if name != "any":
-            gpu = shipped.gpus[name]
-            kernels = wheel.kernels[gpu.host]
-            assert any(kernel_runs(kernel, gpu.compute) for kernel in kernels)
+    for gpu in gpu_rows(shipped, request):
+        kernels = wheel.kernels[host_of(shipped, request)]
+        assert any(kernel_runs(kernel, gpu.compute, gpu.tegra) for kernel in kernels)
     if answers["driver"] and wheel.cuda:
         assert driver_runs_wheel(shipped, request, wheel)
         assert driver_starts_image(shipped, request, gpu_rows(shipped, request), image)

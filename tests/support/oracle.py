@@ -331,11 +331,17 @@ class Oracle:
             else:
                 runs = built_major == major and built_minor <= minor
             if runs:
-                return True
+                language = build.get("partly_ptx", {}).get(gpu["compute"])
+                return not language or newest_cuda is None or self.speaks(newest_cuda, language)
             from_ptx |= kernel.endswith("+PTX") and (built_major, built_minor) < (major, minor)
         if not from_ptx or newest_cuda is None or each["framework"].get("own_ptxas"):
             return from_ptx
         return not_older(newest_cuda, build["cuda"])
+
+    def speaks(self, cuda: str, language: str) -> bool:
+        """Does a driver of this CUDA know a version of the PTX language?"""
+        rows = [row for row in self.toolkits.values() if not_older(cuda, row["cuda"])]
+        return any(not_older(row["ptx"], language) for row in rows)
 
     def libraries(self, build: dict[str, Any], gpu: dict[str, Any]) -> bool:
         """Is there a version of each library that the build admits and that runs the GPU?

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..catalogue import Catalogue
 from ..kernels import binary_runs
 from ..request import Request, host_of
@@ -36,8 +38,8 @@ def driver_runs_wheel(catalogue: Catalogue, request: Request, wheel: Wheel) -> b
 def driver_compiles_ptx(
     catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...], wheel: Wheel
 ) -> bool:
-    """A GPU for which a build holds only PTX needs a driver that supports the CUDA of the build,
-    because the driver compiles it.
+    """A GPU for which a build holds some or all code only as PTX needs a driver that supports the
+    CUDA of that PTX, because the driver compiles it.
     """
     driver = request.driver_version
     return (
@@ -96,28 +98,30 @@ def reaches_floor(catalogue: Catalogue, driver: Version, wheel: Wheel) -> bool:
 def loads_code(
     catalogue: Catalogue, request: Request, driver: Version, gpus: tuple[Gpu, ...], wheel: Wheel
 ) -> bool:
-    """Tell whether a driver supports the CUDA of the PTX that it has to compile for some GPU."""
+    """Tell whether a driver supports the CUDA of all PTX that it has to compile."""
     # Source: CUDA Compatibility, "Application Considerations for Minor Version Compatibility".
-    if not gpus or wheel.cuda is None or catalogue.driver_cuda(driver) >= wheel.cuda_version:
-        return True
-    return not needs_ptx(catalogue, request, gpus, wheel)
-
-
-def needs_ptx(
-    catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...], wheel: Wheel
-) -> tuple[Gpu, ...]:
-    """Return the GPUs that run a build only through PTX which the driver compiles."""
-    if catalogue.frameworks[wheel.framework].own_ptxas:
-        return ()
-    host = host_of(catalogue, request)
-    return tuple(
-        gpu
-        for gpu in gpus
-        if not any(
-            binary_runs(kernel, gpu.compute, gpu.tegra)
-            for kernel in wheel.kernels.get(host or gpu.host, ())
-        )
+    supported = catalogue.driver_cuda(driver)
+    return all(
+        supported >= version(cuda)
+        for _, cuda in compiled_by_driver(catalogue, request, gpus, wheel)
     )
+
+
+def compiled_by_driver(
+    catalogue: Catalogue, request: Request, gpus: tuple[Gpu, ...], wheel: Wheel
+) -> Iterator[tuple[Gpu, str]]:
+    """Yield the GPUs that run some code of a build only through PTX which the driver compiles, and
+    the CUDA of that PTX.
+    """
+    if wheel.cuda is None or catalogue.frameworks[wheel.framework].own_ptxas:
+        return
+    host = host_of(catalogue, request)
+    for gpu in gpus:
+        kernels = wheel.kernels.get(host or gpu.host, ())
+        if not any(binary_runs(kernel, gpu.compute, gpu.tegra) for kernel in kernels):
+            yield gpu, wheel.cuda
+        elif gpu.compute in wheel.partly_ptx:
+            yield gpu, catalogue.cuda_of_ptx(wheel.partly_ptx[gpu.compute])
 
 
 @rule

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..catalogue import Catalogue
 from ..request import Request, gpu_rows
 from ..rows import Gpu
-from ..rules.drivers import needs_compat, needs_ptx
+from ..rules.drivers import compiled_by_driver, needs_compat
 from ..solver import Solution
 from ..versions import is_supported, version
 
@@ -67,13 +67,10 @@ def _needs(catalogue: Catalogue, solution: Solution) -> list[tuple[str, str]]:
     if _is_bridged(catalogue, solution):
         return needs
     needs.insert(0, (catalogue.floors[major], f"wheels of CUDA {major} need"))
-    compiles = catalogue.driver_of_cuda(wheel.cuda or "0.0")
-    if compiles:
-        # For these GPUs the driver compiles the code: rules.drivers.driver_compiles_ptx.
-        needs += [
-            (compiles, f"compiles the PTX of CUDA {wheel.cuda} for {_name(gpu)}")
-            for gpu in needs_ptx(catalogue, solution.request, gpus, wheel)
-        ]
+    for gpu, cuda in compiled_by_driver(catalogue, solution.request, gpus, wheel):
+        compiles = catalogue.driver_of_cuda(cuda)
+        if compiles:
+            needs.append((compiles, f"compiles the PTX of CUDA {cuda} for {_name(gpu)}"))
     return needs
 
 
