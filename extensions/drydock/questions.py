@@ -34,6 +34,7 @@ QUESTIONS = (
     "package_index",
     "pytorch_index",
     "image_mirror",
+    "python_mirror",
 )
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
 GPU_QUESTIONS = ("gpus", "driver", "cuda", "gpu_base", "compile_cuda")
