@@ -35,6 +35,7 @@ QUESTIONS = (
     "package_index",
     "pytorch_index",
     "image_mirror",
+    "python_mirror",
 )
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
 GPU_QUESTIONS = ("gpus", "driver", "forward_compat", "cuda", "gpu_base", "compile_cuda")

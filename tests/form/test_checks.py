@@ -67,6 +67,7 @@ GOOD = {
     ],
     "pytorch_index": ["", "https://mirror.example.com/whl"],
     "image_mirror": ["", "registry.example.com/proxy", "localhost:5000", "mirror:5000/docker.io"],
+    "python_mirror": ["", "https://mirror.example.com/python-build-standalone"],
 }
 
 # What is refused, and a word of the sentence that says what to answer instead.
@@ -190,6 +191,7 @@ BAD = {
         ("proxy", "registry.example.com/proxy"),
         ("registry.example.com/proxy:1", "registry.example.com/proxy"),
     ],
+    "python_mirror": [("mirror.example.com/python-build-standalone", "https://mirror.example")],
 }
 
 

@@ -50,6 +50,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
         ADVANCED | {"framework": "pytorch"},
     ),
     ("image_mirror", "https://reg.acme.com", "reg.acme.com/proxy", "reg", ADVANCED),
+    ("python_mirror", "acme.com/cpython", "https://acme.com/cpython", "https://", ADVANCED),
 ]
 IDS = [f"{case[0]}-{str(case[1])[:12]!r}" for case in CASES]
 
