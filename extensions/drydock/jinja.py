@@ -10,7 +10,8 @@ from jinja2 import Environment, pass_context
 from jinja2.ext import Extension
 
 from .catalogue import Catalogue
-from .form import check, choices, default, preflight
+from .form import check, choices, default, gpus_to_name, is_locked, preflight, stored
+from .prompt import fit_the_prompt
 from .questions import QUESTIONS, Answers
 from .stack import stack_of
 from .stack.keys import Stack
@@ -33,14 +34,29 @@ class Drydock:
         return choices(self._catalogue, answers_before(context, question), question)
 
     @pass_context
-    def default(self, context: Context, question: str) -> str | list[str]:
+    def default(self, context: Context, question: str) -> str | list[str] | None:
         """See `form.default`."""
         return default(self._catalogue, answers_before(context, question), question)
 
     @pass_context
     def check(self, context: Context, question: str, value: Any) -> str:
         """See `form.check`."""
-        return check(self._catalogue, answers_before(context, question), question, value)
+        sentence = check(self._catalogue, answers_before(context, question), question, value)
+        return fit_the_prompt(question, sentence)
+
+    @pass_context
+    def gpus_to_name(self, context: Context) -> str:
+        """See `form.gpus_to_name`."""
+        return gpus_to_name(self._catalogue, answers_before(context, "gpus"))
+
+    def stored(self, answers: Answers) -> Answers:
+        """See `form.stored`."""
+        return stored(self._catalogue, answers)
+
+    @pass_context
+    def is_locked(self, context: Context) -> bool:
+        """See `form.is_locked`."""
+        return is_locked(context["_copier_conf"]["dst_path"])
 
     @pass_context
     def preflight(self, context: Context) -> bool:
