@@ -1,6 +1,7 @@
 """Cut pylock.toml files down to some of their packages; the lines that stay are unchanged.
 
     python split_lock.py PART=pylock.toml ...    writes pylock.PART.toml for each
+    python split_lock.py uv.lock                 stops if the image cannot be built from it
 
 The part `nvidia` is NVIDIA's libraries; `source` is what has to be built, because it has no wheel
 for this Linux or comes from Git. The Dockerfile runs this on what `uv export` wrote. A part changes
@@ -60,7 +61,28 @@ def is_source(package: dict) -> bool:
     return "vcs" in package
 
 
+def refuse_local(lock: Path) -> None:
+    """Stop if a package of uv.lock lies in a folder or a file beside the project, where the build
+    does not see it. uv would say that it is no workspace member, or not found.
+    """
+    # Where there is no lock, uv says so.
+    packages = tomllib.loads(lock.read_text())["package"] if lock.exists() else []
+    for package in packages:
+        kinds = {"editable", "directory", "virtual", "path"} & package["source"].keys()
+        for place in (package["source"][kind] for kind in kinds):
+            if place != ".":
+                sys.exit(
+                    f"{package['name']} is added from {place}, which the build of the image does "
+                    "not see: move its code to src/, where it needs no `uv add`, or add the "
+                    "package from an index or from Git."
+                )
+
+
 PARTS = {"nvidia": is_nvidia, "source": is_source}
+
+if sys.argv[1:] == ["uv.lock"]:
+    refuse_local(Path("uv.lock"))
+    sys.exit()
 
 for argument in sys.argv[1:]:
     part, _, path = argument.partition("=")
