@@ -111,9 +111,9 @@ def check_gpus(catalogue: Catalogue, value: Any) -> str:
 def check_driver(catalogue: Catalogue, value: Any) -> str:
     """Refuse what is no driver version, and the number that YAML makes of one such as 550.90."""
     text = str(value)
-    if isinstance(value, float) and len(text.partition(".")[2]) < 3:
-        return f"YAML reads {text}0 as the number {text}, too; put the driver in quotes: '{text}'."
     if re.fullmatch(r"[1-9][0-9]{2}(\.[0-9]{1,3}){0,2}", text):
+        if isinstance(value, float) and len(text.partition(".")[2]) < 3:
+            return f"YAML reads {text}0 as the number {text}, too; put it in quotes: '{text}'."
         return ""
     return (
         f"{quoted(text)} is no driver version; answer the oldest driver of your hosts as "
