@@ -56,7 +56,8 @@ def check_alone(catalogue: Catalogue, answers: Answers, question: str, value: An
 
     Args:
         catalogue: the facts.
-        answers: the others; the framework among them decides which versions there are.
+        answers: the others; the framework among them decides which versions there are, and
+            `kept_name` is the name that the project has already.
         question: the name of a question.
         value: the answer to it.
 
@@ -73,7 +74,7 @@ def check_alone(catalogue: Catalogue, answers: Answers, question: str, value: An
     if question in TEXT_CHECKS:
         return TEXT_CHECKS[question](str(value))
     if question == "project_name":
-        return check_project_name(catalogue, str(value))
+        return check_project_name(catalogue, str(value), answers.get("kept_name"))
     if question in ("advanced", "compile_cuda"):
         return check_bool(value)
     if question == "driver":

@@ -174,7 +174,7 @@ def preflight(catalogue: Catalogue, answers: Answers, given: Answers | None = No
         UserMessageError: the first bad answer, or answers that conflict, in one line.
     """
     given = answers if given is None else given
-    known = {name: value for name, value in answers.items() if name in QUESTIONS}
+    known = {name: value for name, value in answers.items() if name in (*QUESTIONS, "kept_name")}
     gpu = str(known.get("accelerator", "cpu")) == "gpu"
     for name in QUESTIONS:
         if name not in given or (name in GPU_QUESTIONS and "accelerator" in known and not gpu):

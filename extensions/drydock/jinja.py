@@ -12,7 +12,7 @@ from jinja2.ext import Extension
 from .catalogue import Catalogue
 from .form import check, choices, default, gpus_to_name, is_locked, preflight, stored
 from .prompt import fit_the_prompt
-from .questions import QUESTIONS, Answers
+from .questions import GPU_QUESTIONS, QUESTIONS, Answers
 from .stack import stack_of
 from .stack.keys import Stack
 
@@ -62,6 +62,7 @@ class Drydock:
     def preflight(self, context: Context) -> bool:
         """See `form.preflight`."""
         answers = {name: context[name] for name in QUESTIONS if name in context}
+        answers |= _kept_name(context)
         settings = context.get("_copier_conf")
         return preflight(self._catalogue, answers, settings["data"] if settings else None)
 
@@ -84,7 +85,22 @@ def answers_before(context: Context, question: str) -> Answers:
     if settings:
         later = QUESTIONS[QUESTIONS.index(question) :]
         names = [name for name in names if name not in later or name in settings["data"]]
-    return {name: context[name] for name in names}
+    return {name: context[name] for name in names} | _kept_name(context)
+
+
+def _kept_name(context: Context) -> dict[str, str]:
+    """Return the name that a project has already, as `{"kept_name": …}`, or nothing.
+
+    It is one that an earlier run wrote down. Copier also gives it as data where it renders a side
+    of an update into an empty folder: then every question has its answer there.
+    """
+    settings, stored = context.get("_copier_conf"), context.get("_copier_answers") or {}
+    if not settings or "project_name" not in stored:
+        return {}
+    given = {*settings["data"]}
+    always_asked = {*QUESTIONS[: QUESTIONS.index("advanced") + 1]} - {*GPU_QUESTIONS}
+    earlier = "project_name" not in given or always_asked <= given
+    return {"kept_name": stored["project_name"]} if earlier else {}
 
 
 class DrydockExtension(Extension):
