@@ -63,11 +63,12 @@ def _table(paths: list[Path], target: str) -> Read:
     if texts:
         example = table[texts[0]].iloc[0]
         _refuse(path, f"has columns that are no numbers, such as {texts[0]} ({example})")
-    gaps = [str(name) for name in table if table[name].isna().any()]
+    features = table.to_numpy(np.float32, na_value=np.nan)
+    gaps = [str(name) for name in table.columns[~np.isfinite(features).all(axis=0)]]
     if gaps or labels.isna().any():
-        _refuse(path, f"has missing values, in {', '.join(gaps or [target])}")
+        _refuse(path, f"has missing or infinite values, in {', '.join(gaps or [target])}")
     return Read(
-        table.to_numpy(np.float32),
+        features,
         _classes(path, target, labels.to_numpy()),
         tuple(map(str, table.columns)),
     )

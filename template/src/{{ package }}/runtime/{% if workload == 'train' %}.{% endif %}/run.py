@@ -43,7 +43,7 @@ class Run:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._lock.release()
+        self.release()
 
     @property
     def is_complete(self) -> bool:
@@ -113,6 +113,10 @@ class Run:
             return False
         remove_unfinished(self.folder)
         return True
+
+    def release(self) -> None:
+        """Let other processes have the run."""
+        self._lock.release()
 
     def write(self) -> None:
         """Write down what the run is."""

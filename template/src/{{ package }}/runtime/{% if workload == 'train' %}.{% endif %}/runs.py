@@ -57,10 +57,14 @@ def _earlier(settings: RunSettings, about: dict[str, Any]) -> Run | None:
             print(f"{folder} is complete: nothing was trained.", file=sys.stderr)
             return Run(folder, before, settings.model_path)
         run = Run(folder, {**before, **about}, settings.model_path)
-        if run.acquire():
+        if not run.acquire():
+            print(f"Another process trains {folder}.", file=sys.stderr)
+        elif _about(folder / "run.json") != before:  # it has come to its end in between
+            run.release()
+            return _earlier(settings, about)
+        else:
             run.write()
             return run
-        print(f"Another process trains {folder}.", file=sys.stderr)
     return None
 
 
@@ -83,13 +87,22 @@ def _all(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Return the folder of each run and what its run.json says, the newest first."""
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in folder.glob("*/run.json"):
-        try:
-            about = json.loads(path.read_text("utf-8"))
-            if about["id"] == path.parent.name:  # neither `latest` nor a copy
-                found[about["started"]] = path.parent, about
-        except (OSError, ValueError, KeyError, TypeError):
-            print(f"Skipping {path}: it is damaged.", file=sys.stderr)
+        about = _about(path)
+        if about and about["id"] == path.parent.name:  # neither `latest` nor a copy
+            found[about["started"]] = path.parent, about
     return [found[started] for started in sorted(found, reverse=True)]
+
+
+def _about(path: Path) -> dict[str, Any] | None:
+    """Return what a run.json says. One that is damaged is skipped with a sentence."""
+    try:
+        about = json.loads(path.read_text("utf-8"))
+        if about.keys() >= {"id", "started", "state", "settings", "data", "code"}:
+            return about
+    except (OSError, ValueError, AttributeError):
+        pass
+    print(f"Skipping {path}: it is damaged.", file=sys.stderr)
+    return None
 
 
 def _differences(settings: RunSettings, before: dict[str, Any], about: dict[str, Any]) -> list[str]:

