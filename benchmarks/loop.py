@@ -4,9 +4,9 @@
 
 PROJECT is a generated PyTorch project that is installed (`uv sync`). The same network, optimizer,
 data and loader in both loops, which take turns in one process; the bare one has no signals, no
-checkpoints, no metrics and no progress bar. One thread, and its CPU time, so that it can be measured
-on a machine that does other work. Prints milliseconds per step, and the share that the generated
-loop takes longer.
+checkpoints, no metrics and no progress bar. What is measured is the CPU time of one thread, so that
+the machine may do other work. Prints milliseconds per step, and the share that the generated loop
+takes longer.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 package = next(Path("src").glob("*/train.py")).parent.name
-data, model, train, settings, examples = (
+model, train, settings, examples, runs = (
     importlib.import_module(f"{package}.{name}")
-    for name in ("data", "model", "train", "settings", "runtime.examples")
+    for name in ("model", "train", "settings", "runtime.examples", "runtime.runs")
 )
 torch.set_num_threads(1)
-ROUNDS, EPOCHS, BATCH = 4, 2, 128
+ROUNDS, EPOCHS, BATCH = 3, 2, 128
 random = np.random.default_rng(0)
 made = examples.split(random.normal(size=(8_000, 24, 24, 1)), random.integers(0, 10, 8_000))
-data.load = lambda _settings: made
 steps = EPOCHS * -(-len(made.train.labels) // BATCH)
 
 
@@ -42,9 +41,11 @@ def generated(folder):
     given = settings.Settings(
         epochs=EPOCHS, batch_size=BATCH, device="cpu", runs_dir=folder, model_path=f"{folder}/m.pt"
     )
-    started = time.process_time()
-    train.train(given)
-    return time.process_time() - started
+    device = torch.device("cpu")
+    with runs.start(given, made.fingerprint(), "cpu") as run:
+        started = time.process_time()
+        train.fit(given, made, run, device)
+        return time.process_time() - started
 
 
 def bare():
