@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from .answers import as_bool, as_list, check_alone
+from .answers import as_bool, as_names, check_alone
 from .catalogue import Catalogue
 from .questions import GPU_QUESTIONS, Answers
 from .questions import today as day_of
@@ -71,7 +71,7 @@ def read_request(catalogue: Catalogue, answers: Answers) -> Request:
         if sentence:
             raise BadAnswerError(f"{name}: {sentence}")
         if name == "gpus":
-            values[name] = as_list(value)
+            values[name] = as_names(catalogue, value)
         elif name in ("compile_cuda", "forward_compat"):
             values[name] = as_bool(value)
         elif str(value) != "auto":

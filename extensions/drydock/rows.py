@@ -205,7 +205,8 @@ class Platform:
     """Where containers run: their user, folders, port, routes and variables.
 
     `architecture` is set where every machine has the same, `runs_as` is the user and group that
-    the platform gives a container, and `registry` an example of where its images lie.
+    the platform gives a container, `registry` an example of where its images lie, and `compression`
+    what all that pulls images there can read.
     """
 
     name: str
@@ -218,6 +219,7 @@ class Platform:
     architecture: str | None
     runs_as: str
     registry: str
+    compression: str
     routes: Mapping[str, str | None]
     variables: Mapping[str, str]
     paths: Mapping[str, str]

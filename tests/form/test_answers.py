@@ -115,7 +115,7 @@ def test_defaults_taken_one_after_the_other_always_end_in_a_stack(
 def test_the_defaults_of_a_gpu_project(catalogue: Catalogue) -> None:
     answers = {"accelerator": "gpu"}
     assert form.default(catalogue, answers, "framework") == "pytorch"
-    assert form.default(catalogue, answers, "gpus") == ["any"]
+    assert form.default(catalogue, answers, "gpus") is None, "any, without a word to delete"
     assert form.default(catalogue, answers, "python_version") == "3.13"
     assert form.default(catalogue, {}, "framework") == "scikit-learn"
     # The newest that works where the usual one does not.
