@@ -75,7 +75,7 @@ def check_alone(catalogue: Catalogue, answers: Answers, question: str, value: An
         return TEXT_CHECKS[question](str(value))
     if question == "project_name":
         return check_project_name(catalogue, str(value), answers.get("kept_name"))
-    if question in ("advanced", "compile_cuda"):
+    if question in ("advanced", "forward_compat", "compile_cuda"):
         return check_bool(value)
     if question == "driver":
         return check_driver(catalogue, value)

@@ -203,6 +203,8 @@ def _not_asked(answers: Answers, question: str, value: Any) -> str:
         return "It is asked only for a GPU; give accelerator=gpu too."
     if question in ADVANCED and not as_bool(answers.get("advanced", False)):
         return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
+    if question == "forward_compat" and "gpus" not in answers:
+        return "It is for data centre GPUs; give gpus too, for example gpus=[A100]."
     return ""
 
 

@@ -26,6 +26,7 @@ QUESTIONS = (
     "image_name",
     "ci",
     "advanced",
+    "forward_compat",
     "framework_version",
     "cuda",
     "gpu_base",
@@ -34,9 +35,10 @@ QUESTIONS = (
     "package_index",
     "pytorch_index",
     "image_mirror",
+    "python_mirror",
 )
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
-GPU_QUESTIONS = ("gpus", "driver", "cuda", "gpu_base", "compile_cuda")
+GPU_QUESTIONS = ("gpus", "driver", "forward_compat", "cuda", "gpu_base", "compile_cuda")
 
 WORKLOADS = ("train", "serve")
 ACCELERATORS = ("cpu", "gpu")

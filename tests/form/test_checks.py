@@ -51,6 +51,7 @@ GOOD = {
     "cuda": ["auto", "12.6"],
     "gpu_base": ["auto", "nvidia", "slim"],
     "compile_cuda": [True, "false"],
+    "forward_compat": [True, "false"],
     "apt_packages": [
         "",
         "libgl1",
@@ -67,6 +68,7 @@ GOOD = {
     ],
     "pytorch_index": ["", "https://mirror.example.com/whl"],
     "image_mirror": ["", "registry.example.com/proxy", "localhost:5000", "mirror:5000/docker.io"],
+    "python_mirror": ["", "https://mirror.example.com/python-build-standalone"],
 }
 
 # What is refused, and a word of the sentence that says what to answer instead.
@@ -158,6 +160,7 @@ BAD = {
     "cuda": [("12", "12.6"), ("cu126", "12.6")],
     "gpu_base": [("cuda", "auto"), ("alpine", "slim")],
     "compile_cuda": [("perhaps", "true or false")],
+    "forward_compat": [("sometimes", "true or false")],
     "apt_packages": [
         ("libgl1,ffmpeg", "separated by spaces"),
         ("libgl1=1.0", "without versions"),
@@ -193,6 +196,7 @@ BAD = {
         ("proxy", "registry.example.com/proxy"),
         ("registry.example.com/proxy:1", "registry.example.com/proxy"),
     ],
+    "python_mirror": [("mirror.example.com/python-build-standalone", "https://mirror.example")],
 }
 
 

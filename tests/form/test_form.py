@@ -35,6 +35,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
     ("image_name", "acme/forecast:1", "acme/forecast", "tag", {}),
     ("ci", "jenkins", "none", "github", {}),
     ("advanced", "perhaps", True, "advanced", {}),
+    ("forward_compat", "perhaps", False, "true", GPU | ADVANCED),
     ("framework_version", "9.9.9", "auto", "auto", ADVANCED),
     ("cuda", "12.7", "auto", "auto", GPU | ADVANCED),
     ("gpu_base", "alpine", "slim", "auto", GPU | ADVANCED),
@@ -50,6 +51,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
         ADVANCED | {"framework": "pytorch"},
     ),
     ("image_mirror", "https://reg.acme.com", "reg.acme.com/proxy", "reg", ADVANCED),
+    ("python_mirror", "acme.com/cpython", "https://acme.com/cpython", "https://", ADVANCED),
 ]
 IDS = [f"{case[0]}-{str(case[1])[:12]!r}" for case in CASES]
 

@@ -249,8 +249,8 @@ def test_python_is_the_same_everywhere(rendered: Rendered) -> None:
 def test_base_images_come_from_the_mirror_where_one_is_named(rendered: Rendered) -> None:
     for answers, folder in rendered.values():
         dockerfile = (folder / "Dockerfile").read_text()
-        images = re.findall(r"^(?:ARG BASE_IMAGE=|FROM )([\w.-]+[/:]\S+)", dockerfile, re.MULTILINE)
-        assert len(images) == (3 if answers.get("compile_cuda") else 2)
+        images = re.findall(r"^(?:ARG \w+_IMAGE=|FROM )([\w.-]+[/:]\S+)", dockerfile, re.MULTILINE)
+        assert len(images) == (4 if answers.get("compile_cuda") else 3)
         if mirror := answers.get("image_mirror"):
             assert all(image.startswith(f"{mirror}/") for image in images)
 
