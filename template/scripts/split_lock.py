@@ -1,5 +1,9 @@
 """Cut the pylock.toml files that `uv export` wrote into the lists that the image is installed from.
 
+    python split_lock.py uv.lock
+
+stops if the image cannot be built from the lock, and
+
     python split_lock.py pylock.group.toml pylock.image.toml [PART ...]
 
 reads the framework with all that it needs, and all that the image needs, and writes disjoint lists:
@@ -62,6 +66,23 @@ def is_source(package: dict) -> bool:
     return "vcs" in package
 
 
+def refuse_local(lock: Path) -> None:
+    """Stop if a package of uv.lock lies in a folder or a file beside the project, where the build
+    does not see it. uv would say that it is no workspace member, or not found.
+    """
+    # Where there is no lock, uv says so.
+    packages = tomllib.loads(lock.read_text())["package"] if lock.exists() else []
+    for package in packages:
+        kinds = {"editable", "directory", "virtual", "path"} & package["source"].keys()
+        for place in (package["source"][kind] for kind in kinds):
+            if place != ".":
+                sys.exit(
+                    f"{package['name']} is added from {place}, which the build of the image does "
+                    "not see: move its code to src/, where it needs no `uv add`, or add the "
+                    "package from an index or from Git."
+                )
+
+
 def read(path: str) -> tuple[str, dict[str, dict]]:
     """A pylock.toml file: what stands before the packages, and each package's lines with their
     meaning.
@@ -111,4 +132,7 @@ def main(group: str, image: str, *parts: str) -> None:
     write("source", whole_head, source)
 
 
-main(*sys.argv[1:])
+if sys.argv[1:] == ["uv.lock"]:
+    refuse_local(Path("uv.lock"))
+else:
+    main(*sys.argv[1:])

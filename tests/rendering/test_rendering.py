@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drydock.names import LONGEST
 from tests.support import projects
 from tests.support.answer_sets import CHOICES, pairwise
 
@@ -74,6 +75,18 @@ def test_ruff_finds_nothing_to_change(rendered: Rendered) -> None:
     for folder in folders(rendered):
         projects.run(projects.tool("ruff"), "format", "--diff", "--no-cache", ".", cwd=folder)
         projects.run(projects.tool("ruff"), "check", "--no-cache", ".", cwd=folder)
+
+
+def test_the_longest_name_makes_no_line_too_long(rendered: Rendered, tmp_path: Path) -> None:
+    name = "x" * LONGEST
+    for folder in folders(rendered):
+        for path in (*folder.rglob("*.py"), folder / "pyproject.toml"):
+            text = path.read_text().replace("demo", name)
+            copy = tmp_path / str(path.relative_to(folder.parent)).replace("demo", name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text)
+    projects.run(projects.tool("ruff"), "format", "--diff", "--no-cache", ".", cwd=tmp_path)
+    projects.run(projects.tool("ruff"), "check", "--no-cache", ".", cwd=tmp_path)
 
 
 def test_pyproject_is_valid_and_holds_the_answers(rendered: Rendered) -> None:

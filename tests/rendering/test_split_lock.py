@@ -230,3 +230,33 @@ def test_no_list_of_a_gpu_project_is_half_a_gigabyte_unless_it_is_a_single_libra
     assert len([part for part in sizes if part.startswith("nvidia")]) > 5
     for part, wheels in sizes.items():
         assert sum(wheels.values()) < 500_000_000 or len(wheels) == 1, (part, wheels)
+
+
+@pytest.mark.parametrize(
+    "words", [("./libs/common",), ("--no-workspace", "./libs/common"), ("./common-1.0.whl",)]
+)
+def test_what_the_build_does_not_see_is_refused_in_a_sentence_that_is_true(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """`uv export` alone says that it is no member of a workspace, or that it is not found."""
+    (tmp_path / "libs" / "common").mkdir(parents=True)
+    (tmp_path / "libs" / "common" / "pyproject.toml").write_text(
+        '[project]\nname = "common"\nversion = "1.0"\n'
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "demo"\nversion = "1.0"\nrequires-python = "==3.{MINOR}.*"\n'
+        '[build-system]\nrequires = ["uv_build"]\nbuild-backend = "uv_build"\n'
+    )
+    wheel = indexes.make_wheel(tmp_path, "common", "1.0", "a package")
+    wheel.rename(tmp_path / "common-1.0-py3-none-any.whl")
+    check = (sys.executable, SCRIPT, "uv.lock")
+    projects.run(*check, cwd=tmp_path)
+    projects.run("uv", "lock", "--quiet", "--offline", cwd=tmp_path)
+    projects.run(*check, cwd=tmp_path)
+    place = words[-1].removeprefix("./").replace("1.0.whl", "1.0-py3-none-any.whl")
+    projects.run(
+        *("uv", "add", "--quiet", "--offline", "--no-sync", *words[:-1], f"./{place}"), cwd=tmp_path
+    )
+    refused = projects.run(*check, cwd=tmp_path, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"common is added from {place}, which the build of the image")

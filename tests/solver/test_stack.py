@@ -430,3 +430,18 @@ def test_wheels_that_leave_cuda_to_the_image_bring_none(catalogue: Catalogue) ->
     old = stack_of(catalogue, {**answers, "framework_version": "1.19.2"})
     assert old["framework"]["gpu"]["bundles_cuda"] is False
     assert "cudnn" in old["base"]["image"]
+
+
+def test_a_tool_of_drydocks_own_tests_is_none_of_a_project(
+    catalogue: Catalogue, rows: dict[str, Any]
+) -> None:
+    own = {name for name, row in rows["tools"].items() if row.get("projects") is False}
+    assert own == {"checkov"}
+    tools = stack_of(catalogue, {})["tools"]
+    assert set(tools) == rows["tools"].keys() - own
+    assert {key for tool in tools.values() for key in tool} <= {
+        "version",
+        "pin",
+        "image",
+        "service",
+    }
