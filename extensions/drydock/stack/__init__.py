@@ -23,7 +23,7 @@ from .packages import (
     requirements,
     tools,
 )
-from .reasons import summary, why
+from .reasons import python_age, summary, why
 
 
 def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
@@ -58,7 +58,11 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "registry": registry(str(answers.get("image_name") or "")),
         "tools": tools(catalogue),
         "why": why(catalogue, solution),
-        "summary": [*summary(catalogue, solution, mirror), *cautions(answers)],
+        "summary": [
+            *summary(catalogue, solution, mirror),
+            *python_age(catalogue, solution),
+            *cautions(answers),
+        ],
     }
 
 
