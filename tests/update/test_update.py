@@ -24,11 +24,13 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A template repository with two versions: one before this one, and the working tree.
 
     The older one differs in its catalogue (another uv, another ruff), in a line of the Dockerfile
-    and in a comment of pyproject.toml: what a release changes.
+    in a module of `runtime` and in a comment of pyproject.toml: what a release changes.
     """
     template = projects.snapshot(tmp_path_factory.mktemp("versions") / "drydock")
     new_tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
+    runtime = "template/src/{{ package }}/runtime"
     edits = {
+        f"{runtime}/files.py": [("whole or absent", "whole or not there")],
         "extensions/catalogue/uv.json": [(pin("uv"), "0.12.5")],
         "extensions/catalogue/tools.json": [(f'"{pin("ruff")}"', '"0.14.0"')],
         "template/Dockerfile.jinja": [("STOPSIGNAL SIGTERM", "STOPSIGNAL SIGINT")],
@@ -228,6 +230,64 @@ def test_an_update_can_change_an_answer(versions: Path, tmp_path: Path) -> None:
     assert (project / ".gitlab-ci.yml").exists()
     assert not (project / ".github").exists()
     assert "USER 42420:42420" in (project / "Dockerfile").read_text()
+
+
+def test_what_is_mended_in_the_runtime_reaches_a_project_and_joins_the_edits_of_its_owner(
+    versions: Path, tmp_path: Path
+) -> None:
+    project = copy(versions, tmp_path / "demo", OLD, lock=False)
+    runtime = project / "src" / "demo" / "runtime"
+    module = runtime / "files.py"
+    assert "whole or not there" in module.read_text()
+    module.write_text(module.read_text() + "\nMINE = True\n")
+    (runtime / "signals.py").unlink()
+    (project / "tests" / "runtime" / "test_files.py").unlink()
+    projects.commit_all(project, "My own work")
+
+    update(project, "--skip-tasks")
+
+    assert "whole or absent" in module.read_text()
+    assert module.read_text().endswith("MINE = True\n")
+    assert not (runtime / "signals.py").exists()
+    assert not (project / "tests" / "runtime" / "test_files.py").exists()
+
+
+def test_a_project_without_the_runtime_goes_on_without_it(tmp_path: Path) -> None:
+    template = since("0.3.0", tmp_path / "drydock")
+    project = copy(template, tmp_path / "demo", "v0.3.0", lock=False)
+    before = {name for name in projects.files(project) if name.startswith(("src/", "tests/"))}
+    for later in ("v1000.0.1", "v1000.0.2"):
+        update(project, "--skip-tasks")
+        projects.commit_all(project, "Update")
+        after = {name for name in projects.files(project) if name.startswith(("src/", "tests/"))}
+        assert after == before
+        dockerfile = template / "template" / "Dockerfile.jinja"
+        dockerfile.write_text(dockerfile.read_text() + "# A newer line.\n")
+        projects.commit_all(template, "Newer")
+        projects.git("tag", later, cwd=template)
+
+
+def test_a_folder_of_the_name_runtime_that_is_the_owner_s_stays(
+    since_long_names: Path, tmp_path: Path
+) -> None:
+    project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False)
+    mine = {
+        "src/demo/runtime/__init__.py": "",
+        "src/demo/runtime/mine.py": "MINE = 1\n",
+        "tests/runtime/test_mine.py": "from demo.runtime import mine\n",
+    }
+    for name, text in mine.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    (project / "main.py").write_text("from demo.runtime import mine\n")
+    projects.commit_all(project, "My own runtime")
+    projects.copier(
+        "update", "--trust", "--defaults", "--skip-answered", "--skip-tasks", cwd=project
+    )
+    kept = projects.files(project)
+    assert {name: kept[name] for name in mine if name.endswith("mine.py")} == {
+        name: text for name, text in mine.items() if name.endswith("mine.py")
+    }
 
 
 def test_the_update_workflow_opens_a_pull_request_with_the_new_version(

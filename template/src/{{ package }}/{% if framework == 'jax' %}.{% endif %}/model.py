@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .files import atomic_write
+from .runtime.files import atomic_write
 
 logger = logging.getLogger(__name__)
 

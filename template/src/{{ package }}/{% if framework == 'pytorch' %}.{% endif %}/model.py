@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .files import atomic_write
+from .runtime.files import atomic_write
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import numpy as np
 import skops.io
 from sklearn.linear_model import SGDClassifier
 
-from .files import atomic_write
+from .runtime.files import atomic_write
 
 MAX_PIXEL = 16
 CLASSES = np.arange(10)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from .files import atomic_write
+from .runtime.files import atomic_write
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,12 @@ import optax
 from jax import Array
 from tqdm import tqdm
 
-from . import checkpoint, data, model
-from .files import require_writable
-from .metrics import report
+from . import data, model
+from .runtime import checkpoint
+from .runtime.files import require_writable
+from .runtime.metrics import report
+from .runtime.stop import Stop
 from .settings import Settings
-from .stop import Stop
 
 
 def loss_of(parameters: model.Parameters, images: Array, labels: Array, key: Array) -> Array:

@@ -8,11 +8,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
-from . import checkpoint, data, model
-from .files import require_writable
-from .metrics import report
+from . import data, model
+from .runtime import checkpoint
+from .runtime.files import require_writable
+from .runtime.metrics import report
+from .runtime.stop import Stop
 from .settings import Settings
-from .stop import Stop
 
 
 def train(settings: Settings) -> int:

@@ -5,11 +5,12 @@ import skops.io
 from sklearn.metrics import log_loss
 from tqdm import tqdm
 
-from . import checkpoint, data, model
-from .files import require_writable
-from .metrics import report
+from . import data, model
+from .runtime import checkpoint
+from .runtime.files import require_writable
+from .runtime.metrics import report
+from .runtime.stop import Stop
 from .settings import Settings
-from .stop import Stop
 
 
 def train(settings: Settings) -> int:

@@ -1,0 +1,1 @@
+"""What stands around your code, and is Drydock's: `copier update` mends it, with tests/runtime."""
