@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from copier_template_extensions import ContextHook
@@ -11,6 +12,7 @@ from jinja2 import Environment, pass_context
 from jinja2.runtime import Context as JinjaContext
 
 from .catalogue import Catalogue
+from .changes import refuse_change
 from .form import check, choices, default
 from .preflight import preflight, refuse_former
 from .questions import ADVANCED, NEUTRAL, QUESTIONS, Answers, as_bool, is_asked
@@ -52,6 +54,7 @@ class Drydock:
         if not settings:
             return preflight(self._catalogue, answers)
         refuse_former(_former(context))
+        self._refuse_change(context)
         # What a program gives as defaults of its own, Copier checks at each question.
         defaults = {*settings.get("user_defaults", ())} - {*settings["data"]}
         answers = {name: value for name, value in answers.items() if name not in defaults}
@@ -61,9 +64,27 @@ class Drydock:
 
     @pass_context
     def stack(self, context: Context) -> Stack:
-        """See `stack.stack_of`."""
+        """See `stack.stack_of`; and `changes.refuse_change`, for what was answered at a prompt."""
+        self._refuse_change(context)
         stack = stack_of(self._catalogue, _answers(context))
         return {**stack, "summary": [*stack["summary"], *_unused(context)]}
+
+    def _refuse_change(self, context: Context) -> None:
+        """See `changes.refuse_change`."""
+        source = str(context.get("_src_path", "TEMPLATE"))
+        refuse_change(self._catalogue, _earlier(context), _answers(context), source)
+
+
+def _earlier(context: Context) -> Answers:
+    """Return the answers that the destination was made with: none where it is no project yet.
+
+    `copier.yml` has Copier read them (`_external_data`); it warns where there is no such file.
+    """
+    settings = context.get("_copier_conf") or {}
+    if "_external_data" not in context or "answers_file" not in settings:
+        return {}
+    file = Path(settings["dst_path"]) / settings["answers_file"]
+    return context["_external_data"]["earlier"] if file.is_file() else {}
 
 
 def _answers(context: Context) -> Answers:

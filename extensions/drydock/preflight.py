@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from copier.errors import UserMessageError
@@ -18,6 +19,7 @@ from .catalogue import Catalogue
 from .form import possible
 from .questions import (
     ADVANCED,
+    FIXED,
     FORMER,
     GPU_QUESTIONS,
     QUESTIONS,
@@ -78,6 +80,9 @@ def preflight(
         if any(name in given for name, _ in conflict.answers):
             raise UserMessageError(sentence_of(catalogue, request, conflict))
         if not asks:
+            # What an update cannot change is no fix.
+            fixes = [fix for fix in conflict.fixes if not any(name in FIXED for name, _ in fix)]
+            conflict = replace(conflict, fixes=tuple(fixes))
             sentence = sentence_of(catalogue, request, conflict)
             raise UserMessageError(
                 f"Answers that this project was made with no longer work: {sentence} "
@@ -127,7 +132,12 @@ def _no_longer(catalogue: Catalogue, known: Answers, stale: list[str]) -> str:
         if other not in stale and _binds(known, other)
     }
     words = list(_instead(catalogue, others, name, value))
-    if words:
+    if name in FIXED:
+        text += (
+            " An update cannot change it: stay with the version of the template that has it, or "
+            "make a new project beside this one."
+        )
+    elif words:
         text += f" Beside its other answers this works: --data {', or --data '.join(words)}."
     return f"{text} Nothing was changed."
 

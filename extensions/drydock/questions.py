@@ -38,6 +38,9 @@ QUESTIONS = (
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
 GPU_QUESTIONS = ("gpus", "driver", "cuda", "gpu_base", "compile_cuda")
 
+# What decides which code stands in the owner's files. No update can change it: see `changes`.
+FIXED = ("project_name", "workload", "framework")
+
 # What a question of `ADVANCED` means while it is not asked. Their defaults in `copier.yml`.
 NEUTRAL: Mapping[str, Any] = {
     "framework_version": "auto",
