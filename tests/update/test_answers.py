@@ -318,8 +318,9 @@ def test_a_changed_answer_is_carried_through(what: str, versions: Versions) -> N
     project = versions.project(**answers)
     projects.copier(*UPDATE, "--vcs-ref=v1.0.0", f"--data={change}", cwd=project)
     name, _, value = change.partition("=")
-    now, expected = projects.files(project), projects.files(
-        versions.project(**answers, **{name: value})
+    now, expected = (
+        projects.files(project),
+        projects.files(versions.project(**answers, **{name: value})),
     )
     del now["README.md"], expected["README.md"]
     assert word in now[file]
