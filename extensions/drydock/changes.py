@@ -44,6 +44,27 @@ def refuse_change(
             )
 
 
+def refuse_upstream(earlier: str, now: str) -> None:
+    """Refuse an update that leaves a fork: one from a version with a label to one without.
+
+    A fork tags what it has merged with a label of its own, v0.5.0+acme.1. Copier updates to the
+    newest tag of a repository, which may be one of the template that the fork was made from.
+
+    Args:
+        earlier: the version that the project was made with, as its answers file says.
+        now: the version of this run.
+
+    Raises:
+        UserMessageError: it would be left.
+    """
+    if "+" in earlier and "+" not in now:
+        raise UserMessageError(
+            f"This project was made with {earlier}, a fork's version, and {now} has no such label, "
+            "so that what the fork adds would be lost; nothing was changed. Update to a version "
+            "of the fork with --vcs-ref; docs/platform-team.md of the template says how to tag one."
+        )
+
+
 def _is_in_the_owners_files(
     catalogue: Catalogue, answers: Answers, name: str, old: str, new: str
 ) -> bool:

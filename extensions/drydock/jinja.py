@@ -12,7 +12,7 @@ from jinja2 import Environment, pass_context
 from jinja2.runtime import Context as JinjaContext
 
 from .catalogue import Catalogue
-from .changes import refuse_change
+from .changes import refuse_change, refuse_upstream
 from .form import check, choices, default
 from .preflight import preflight, refuse_former
 from .questions import ADVANCED, NEUTRAL, QUESTIONS, Answers, as_bool, is_asked
@@ -53,6 +53,7 @@ class Drydock:
         settings = context.get("_copier_conf")
         if not settings:
             return preflight(self._catalogue, answers)
+        refuse_upstream(str(_earlier(context).get("_commit")), str(context.get("_commit")))
         refuse_former(_former(context))
         self._refuse_change(context)
         # What a program gives as defaults of its own, Copier checks at each question.

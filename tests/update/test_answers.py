@@ -276,6 +276,29 @@ def test_an_answer_to_a_question_that_the_new_version_lacks_is_not_lost_in_silen
     assert line.startswith("team: ") and "fork" in line
 
 
+def test_a_version_of_a_fork_is_followed_by_versions_of_the_fork_alone(versions: Versions) -> None:
+    """As docs/platform-team.md says: a tag of a fork has a label, which Copier sorts as newer."""
+
+    def add_a_file(template: Path) -> None:
+        (template / "template" / "TEAM.md").write_text("Ours.\n")
+
+    project = versions.project()
+    for number in (1, 2):
+        tag = versions.add(add_a_file)
+        label = f"{tag}+acme.{number}"
+        projects.git("tag", label, cwd=versions.template)
+        projects.git("tag", "--delete", tag, cwd=versions.template)
+        projects.copier(*UPDATE, f"--vcs-ref={label}", cwd=project)
+        assert answers_of(project)["_commit"] == label
+        projects.commit_all(project, label)
+    assert (project / "TEAM.md").exists()
+    upstream = versions.add(lambda template: None)
+    projects.git("tag", "v99.0.0", cwd=versions.template)
+    line = refused(project, "--vcs-ref=v99.0.0")
+    assert label in line and "fork" in line
+    projects.git("tag", "--delete", "v99.0.0", upstream, cwd=versions.template)
+
+
 def test_a_default_of_this_machine_for_a_question_that_is_not_asked_reaches_no_file(
     versions: Versions, tmp_path: Path
 ) -> None:
