@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-from .answers import check_alone
+from .answers import as_names, check_alone
 from .catalogue import Catalogue
 from .names import name_of_folder
 from .questions import GPU_QUESTIONS, Answers, every_value, today
@@ -33,8 +34,6 @@ def choices(catalogue: Catalogue, answers: Answers, question: str) -> list[str |
         return [[catalogue.frameworks[value].title, value] for value in values]
     if question == "platform":
         return [[catalogue.platforms[value].title, value] for value in values]
-    if question == "gpus":
-        return [[_gpu_label(catalogue, value), value] for value in values]
     return list(values)
 
 
@@ -57,18 +56,32 @@ def possible(
             yield value
 
 
-def _gpu_label(catalogue: Catalogue, name: str) -> str:
-    if name == "any":
-        return "any (not known yet)"
-    gpu = catalogue.gpus[name]
-    if not gpu.is_model:
-        return f"another GPU of compute capability {name} ({gpu.generation})"
-    return f"{name} ({gpu.generation}, compute capability {gpu.compute})"
+def gpus_to_name(catalogue: Catalogue, answers: Answers) -> str:
+    """Return the models that can be answered beside the other answers, for the question `gpus`.
+
+    A few lines of at most 78 columns for each brand, the newest generation first.
+    """
+    titles = {
+        "datacentre": "Data centre",
+        "workstation": "Workstation",
+        "geforce": "GeForce",
+        "jetson": "Jetson",
+    }
+    names = [name for name in choices(catalogue, answers, "gpus") if name != "any"]
+    newest_first = sorted(names, key=lambda name: -catalogue.gpus[name].compute_number)
+    lines = []
+    for brand, title in titles.items():
+        models = [name for name in newest_first if catalogue.gpus[name].brand == brand]
+        # A name stays on one line, so its spaces are no spaces until the lines are broken.
+        text = f"{title}: " + ", ".join(name.replace(" ", "\0") for name in models)
+        lines += wrap(text, 76, max_lines=3, placeholder=" …") if models else []
+    return "\n".join(f"  {line}" for line in lines).replace("\0", " ")
 
 
-def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str]:
+def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str] | None:
     """Return the default of a question: a value that is valid with every other answer given.
 
+    For `gpus` it is None, which means "any": nothing that one would have to delete at the prompt.
     Where the answers given conflict already there is none; `stack` then says why.
 
     Raises:
@@ -82,7 +95,20 @@ def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list
     others = _without(answers, question)
     preferred = _preferred(catalogue, others, question)
     value = next(possible(catalogue, others, question, preferred), preferred[0])
-    return [value] if question == "gpus" else value
+    if question == "gpus":
+        return None if value == "any" else [value]
+    return value
+
+
+def stored(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:
+    """Return the answers as the answers file has them: `gpus`, however typed, is a list."""
+    names = {"gpus": list(as_names(catalogue, answers["gpus"]))} if "gpus" in answers else {}
+    return {**answers, **names}
+
+
+def is_locked(folder: str) -> bool:
+    """Tell whether a project has its lock; the task that writes it may have failed."""
+    return (Path(folder) / "uv.lock").is_file()
 
 
 def _preferred(catalogue: Catalogue, others: Answers, question: str) -> list[str]:

@@ -13,9 +13,10 @@ from jinja2.runtime import Context as JinjaContext
 
 from .catalogue import Catalogue
 from .changes import refuse_change, refuse_upstream
-from .form import check, choices, default
+from .form import check, choices, default, gpus_to_name, is_locked, stored
 from .preflight import preflight, refuse_former
-from .questions import ADVANCED, NEUTRAL, QUESTIONS, Answers, as_bool, is_asked
+from .prompt import fit_the_prompt
+from .questions import ADVANCED, GPU_QUESTIONS, NEUTRAL, QUESTIONS, Answers, as_bool, is_asked
 from .stack import stack_of
 from .stack.keys import Stack
 
@@ -37,14 +38,29 @@ class Drydock:
         return choices(self._catalogue, answers_before(context, question), question)
 
     @pass_context
-    def default(self, context: Context, question: str) -> str | list[str]:
+    def default(self, context: Context, question: str) -> str | list[str] | None:
         """See `form.default`."""
         return default(self._catalogue, answers_before(context, question), question)
 
     @pass_context
     def check(self, context: Context, question: str, value: Any) -> str:
         """See `form.check`."""
-        return check(self._catalogue, answers_before(context, question), question, value)
+        sentence = check(self._catalogue, answers_before(context, question), question, value)
+        return fit_the_prompt(question, sentence)
+
+    @pass_context
+    def gpus_to_name(self, context: Context) -> str:
+        """See `form.gpus_to_name`."""
+        return gpus_to_name(self._catalogue, answers_before(context, "gpus"))
+
+    def stored(self, answers: Answers) -> Answers:
+        """See `form.stored`."""
+        return stored(self._catalogue, answers)
+
+    @pass_context
+    def is_locked(self, context: Context) -> bool:
+        """See `form.is_locked`."""
+        return is_locked(context["_copier_conf"]["dst_path"])
 
     @pass_context
     def preflight(self, context: JinjaContext) -> bool:
@@ -91,7 +107,7 @@ def _earlier(context: Context) -> Answers:
 def _answers(context: Context) -> Answers:
     """Pick all answers from a Jinja context or a mapping."""
     names = [name for name in (*QUESTIONS, "today") if name in context]
-    return {**{name: context[name] for name in names}, **_kept_python(context)}
+    return {**{name: context[name] for name in names}, **_kept(context)}
 
 
 def answers_before(context: Context, question: str) -> Answers:
@@ -106,23 +122,25 @@ def answers_before(context: Context, question: str) -> Answers:
     if settings:
         later = QUESTIONS[QUESTIONS.index(question) :]
         names = [name for name in names if name not in later or name in settings["data"]]
-    return {**{name: context[name] for name in names}, **_kept_python(context)}
+    return {**{name: context[name] for name in names}, **_kept(context)}
 
 
-def _kept_python(context: Context) -> Answers:
-    """Return the Python that a project has already, as `{"kept_python": …}`, or nothing.
+def _kept(context: Context) -> dict[str, str]:
+    """Return the name and the Python that a project has already: `kept_name`, `kept_python`.
 
-    It is one that an earlier run wrote down. Copier also gives it as data where it renders a side
-    of an update into an empty folder: then every question that is asked has its answer there.
+    They are what an earlier run wrote down. Copier also gives them as data where it renders a side
+    of an update into an empty folder: then every question has its answer there.
     """
-    settings, python = context.get("_copier_conf"), context.get("python_version")
-    if not settings or not python:
+    settings, stored = context.get("_copier_conf"), context.get("_copier_answers") or {}
+    if not settings:
         return {}
-    given = settings["data"]
-    asked = {name for name in QUESTIONS if is_asked(context, name)}
-    return (
-        {"kept_python": str(python)} if "python_version" not in given or asked <= {*given} else {}
-    )
+    given = {*settings["data"]}
+    always_asked = {*QUESTIONS[: QUESTIONS.index("advanced") + 1]} - {*GPU_QUESTIONS}
+    return {
+        kept: str(stored[name])
+        for kept, name in {"kept_name": "project_name", "kept_python": "python_version"}.items()
+        if name in stored and (name not in given or always_asked <= given)
+    }
 
 
 def _former(context: JinjaContext) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from copier.errors import UserMessageError
 
-from .answers import as_list, check_alone
+from .answers import as_names, check_alone
 from .catalogue import Catalogue
 from .form import possible
 from .questions import (
@@ -57,7 +57,7 @@ def preflight(
     known = {
         name: value
         for name, value in answers.items()
-        if name in (*QUESTIONS, "today", "kept_python")
+        if name in (*QUESTIONS, "today", "kept_name", "kept_python")
     }
     gpu = str(known.get("accelerator", "cpu")) == "gpu"
     for name in QUESTIONS:
@@ -99,6 +99,8 @@ def _not_asked(answers: Answers, question: str, value: Any) -> str:
         return "It is asked only for a GPU; give accelerator=gpu too."
     if question in ADVANCED and not as_bool(answers.get("advanced", False)):
         return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
+    if question == "forward_compat" and "gpus" not in answers:
+        return "It is for data centre GPUs; give gpus too, for example gpus=[A100]."
     return ""
 
 
@@ -124,7 +126,7 @@ def _no_longer(catalogue: Catalogue, known: Answers, stale: list[str]) -> str:
     name = stale[0]
     value = known[name]
     reason = check_alone(catalogue, known, name, value).partition("; ")[0].rstrip(".")
-    shown = ", ".join(as_list(value)) if name == "gpus" else str(value)
+    shown = ", ".join(as_names(catalogue, value)) if name == "gpus" else str(value)
     text = f"{name}: this project was made with {shown}, which no longer works: {reason}."
     others = {
         other: answer
@@ -148,7 +150,7 @@ def _instead(catalogue: Catalogue, others: Answers, name: str, value: Any) -> It
         return []
     if name == "driver":
         values = list(catalogue.notable_drivers)
-    elif name == "compile_cuda":
+    elif name in ("compile_cuda", "forward_compat"):
         values = ["false"]
     else:
         values = every_value(catalogue, others, name)
@@ -163,12 +165,14 @@ def _gpus_instead(catalogue: Catalogue, others: Answers, value: Any) -> list[str
 
     "any" is none of them: no build for any GPU needs to run on an old one.
     """
-    left = [gpu for gpu in as_list(value) if gpu in catalogue.gpus]
+    left = [gpu for gpu in as_names(catalogue, value) if gpu in catalogue.gpus]
     if left:
         return [f"'gpus=[{', '.join(left)}]'"]
     working = list(possible(catalogue, others, "gpus", catalogue.gpus))
     names = [
-        name for gpu in as_list(value) for name in difflib.get_close_matches(gpu, working, 3, 0)
+        name
+        for gpu in as_names(catalogue, value)
+        for name in difflib.get_close_matches(gpu, working, 3, 0)
     ]
     return [f"'gpus=[{name}]'" for name in list(dict.fromkeys(names))[:3]]
 

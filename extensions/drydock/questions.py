@@ -9,7 +9,8 @@ from .catalogue import Catalogue
 from .versions import version
 
 # A question to its answer, as the form or a command line gives it. Beside the questions there may
-# be `today` (an ISO date), `kept_python` (see `request`) and Copier's own `_copier_conf`.
+# be `today` (an ISO date), `kept_name` and `kept_python` (of an existing project) and Copier's own
+# `_copier_conf`.
 Answers = Mapping[str, Any]
 
 # In the order in which the form asks them.
@@ -26,6 +27,7 @@ QUESTIONS = (
     "image_name",
     "ci",
     "advanced",
+    "forward_compat",
     "framework_version",
     "cuda",
     "gpu_base",
@@ -34,15 +36,17 @@ QUESTIONS = (
     "package_index",
     "pytorch_index",
     "image_mirror",
+    "python_mirror",
 )
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
-GPU_QUESTIONS = ("gpus", "driver", "cuda", "gpu_base", "compile_cuda")
+GPU_QUESTIONS = ("gpus", "driver", "forward_compat", "cuda", "gpu_base", "compile_cuda")
 
 # What decides which code stands in the owner's files. No update can change it: see `changes`.
 FIXED = ("project_name", "workload", "framework")
 
 # What a question of `ADVANCED` means while it is not asked. Their defaults in `copier.yml`.
 NEUTRAL: Mapping[str, Any] = {
+    "forward_compat": False,
     "framework_version": "auto",
     "cuda": "auto",
     "gpu_base": "auto",
@@ -51,6 +55,7 @@ NEUTRAL: Mapping[str, Any] = {
     "package_index": "",
     "pytorch_index": "",
     "image_mirror": "",
+    "python_mirror": "",
 }
 
 # Questions of earlier versions to what became of each, as a sentence without a subject. The answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from .answers import as_list, check_alone
+from .answers import as_names, check_alone
 from .catalogue import Catalogue
 from .questions import GPU_QUESTIONS, Answers, as_bool
 from .questions import today as day_of
@@ -20,8 +20,9 @@ class Request:
     """What is asked of the solver. The fields are named after the questions of the form.
 
     `None`, or an empty tuple, means that the answer is free: any value will do. `gpus` holds
-    names of the catalogue, or "any" alone. `today` is an ISO date. `kept_python` is the Python that
-    the project has already: its end of life does not take it away.
+    names of the catalogue, or "any" alone. `today` is an ISO date. `accelerator` and
+    `forward_compat` are never free: they say which rules hold for the others. `kept_python` is the
+    Python that the project has already: its end of life does not take it away.
     """
 
     today: str
@@ -36,6 +37,7 @@ class Request:
     cuda: str | None = None
     gpu_base: str | None = None
     compile_cuda: bool = False
+    forward_compat: bool = False
     kept_python: str | None = None
 
     @cached_property
@@ -77,8 +79,8 @@ def read_request(catalogue: Catalogue, answers: Answers) -> Request:
         if sentence:
             raise BadAnswerError(f"{name}: {sentence}")
         if name == "gpus":
-            values[name] = as_list(value)
-        elif name == "compile_cuda":
+            values[name] = as_names(catalogue, value)
+        elif name in ("compile_cuda", "forward_compat"):
             values[name] = as_bool(value)
         elif str(value) != "auto":
             values[name] = str(value)
@@ -108,11 +110,11 @@ Answer = tuple[str, str]
 
 
 def given_answers(request: Request) -> list[Answer]:
-    """List the answers that are not free, in the order of the form, except the accelerator."""
+    """List the answers that are not free, in the order of the form, except those that never are."""
     answers: list[Answer] = []
     for name in SOLVER_QUESTIONS:
         value = getattr(request, name)
-        if name == "accelerator" or not value:
+        if name in ("accelerator", "forward_compat") or not value:
             continue
         if name == "gpus":
             answers += [(name, gpu) for gpu in value]
@@ -122,11 +124,11 @@ def given_answers(request: Request) -> list[Answer]:
 
 
 def keep(request: Request, answers: Iterable[Answer]) -> Request:
-    """Return the request with only these answers and the accelerator; every other one is free."""
+    """Return the request with only these answers, and those that are never free."""
     kept = list(answers)
     values: dict[str, Any] = {
         name: True if name == "compile_cuda" else value for name, value in kept if name != "gpus"
     }
-    values.setdefault("accelerator", request.accelerator)
+    values |= {"accelerator": request.accelerator, "forward_compat": request.forward_compat}
     gpus = tuple(value for name, value in kept if name == "gpus")
     return Request(today=request.today, kept_python=request.kept_python, gpus=gpus, **values)

@@ -20,6 +20,7 @@ from .packages import (
     constraints,
     framework_of,
     indexes_and_sources,
+    notes,
     requirements,
     tools,
 )
@@ -61,6 +62,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "summary": [
             *summary(catalogue, solution, mirror),
             *python_age(catalogue, solution),
+            *notes(catalogue, solution),
             *cautions(answers),
         ],
     }
