@@ -19,7 +19,7 @@ from pathlib import Path
 
 NAME, EMAIL = "template-update", "template-update@users.noreply.github.com"
 CONFLICT = re.compile(
-    r"^<<<<<<< before updating\n.*?^=======\n(.*?)^>>>>>>> after updating\n",
+    r"^<{7} before updating\n.*?^={7}\n(.*?)^>{7} after updating\n",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -90,7 +90,7 @@ def words(before: dict, after: dict, conflicts: list[str], removed: list[str]) -
     if conflicts:
         lines += ["", "This project and the template changed the same lines of:", ""]
         lines += [f"- `{name}`" for name in conflicts]
-        lines += ["", "Edit between `<<<<<<<` and `>>>>>>>`, run `uv lock`, push to this branch."]
+        lines += ["", "Edit what stands between the markers, run `uv lock`, push to this branch."]
     if removed:
         lines += ["", "Removed, since the template has none with these answers any more:", ""]
         lines += [f"- `{name}`" for name in removed]
