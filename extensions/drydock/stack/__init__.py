@@ -24,7 +24,7 @@ from .packages import (
     requirements,
     tools,
 )
-from .reasons import summary, why
+from .reasons import python_age, summary, why
 
 
 def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
@@ -61,6 +61,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "why": why(catalogue, solution),
         "summary": [
             *summary(catalogue, solution, mirror),
+            *python_age(catalogue, solution),
             *notes(catalogue, solution),
             *cautions(answers),
         ],

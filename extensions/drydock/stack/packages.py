@@ -133,7 +133,7 @@ def requirements(catalogue: Catalogue, solution: Solution, platform: str, group:
 def tools(catalogue: Catalogue) -> dict[str, dict[str, str]]:
     """Return the tools of a project's CI and hooks, without where each row was read.
 
-    One that says `projects: false` is for Drydock's own tests.
+    One that says `projects: false` is for Drydock's own tests, or for scripts/update_tools.py.
     """
     return {
         name: {
