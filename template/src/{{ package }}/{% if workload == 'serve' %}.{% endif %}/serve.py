@@ -6,7 +6,10 @@ A row is an image of 8 x 8 pixels, and the model answers it with ten probabiliti
 from typing import Annotated
 
 import numpy as np
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
+
+router = APIRouter()  # for routes of your own
 
 # strict: neither `true` nor "1" is a number.
 Pixel = Annotated[float, Field(strict=True, ge=0, le=16)]

@@ -1,6 +1,7 @@
 """Connections: how many there are, and how long a client may take."""
 
 import asyncio
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,7 +30,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._headers_due = True
         self._header_bytes = 0
-        self._idle_since: float | None = self.loop.time()
+        self._idle_since: float | None = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for the first request."""
@@ -77,7 +78,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The next request may come."""
-        self._idle_since = self.loop.time()
+        self._idle_since = time.monotonic()
         self._headers_due = True
         super().on_response_complete()
 
