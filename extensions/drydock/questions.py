@@ -40,7 +40,7 @@ QUESTIONS = (
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
 GPU_QUESTIONS = ("gpus", "driver", "forward_compat", "cuda", "gpu_base", "compile_cuda")
 
-WORKLOADS = ("train", "serve")
+WORKLOADS = ("train", "serve", "both")
 ACCELERATORS = ("cpu", "gpu")
 CI = ("github", "gitlab", "none")
 GPU_BASES = ("auto", "nvidia", "slim")
