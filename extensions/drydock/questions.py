@@ -63,7 +63,7 @@ NEUTRAL: Mapping[str, Any] = {
 # such as `{{ old_name | default('github') }}`, since an update has the old answer at hand.
 FORMER: Mapping[str, str] = {}
 
-WORKLOADS = ("train", "serve")
+WORKLOADS = ("train", "serve", "both")
 ACCELERATORS = ("cpu", "gpu")
 CI = ("github", "gitlab", "none")
 GPU_BASES = ("auto", "nvidia", "slim")

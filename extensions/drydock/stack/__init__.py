@@ -53,6 +53,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "companions": companions(solution),
         "constraints": constraints(catalogue, solution),
         "dependencies": requirements(catalogue, solution, platform, "dependencies"),
+        "serve_dependencies": requirements(catalogue, solution, platform, "serve"),
         "dev_dependencies": requirements(catalogue, solution, platform, "dev"),
         "build_dependencies": requirements(catalogue, solution, platform, "build"),
         "platform": _platform(catalogue, solution, platform),

@@ -10,17 +10,17 @@ from .runtime import runs
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
-from .settings import Settings
+from .settings import TrainSettings
 
 
-def train(settings: Settings) -> int:
+def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
     examples = data.load(settings)
     with runs.start(settings, examples.fingerprint(), device="cpu") as run:
         return 0 if run.is_complete else fit(settings, examples, run)
 
 
-def fit(settings: Settings, examples: Data, run: Run) -> int:
+def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     info = examples.info(settings)
     net = model.create(info, settings.learning_rate, settings.seed)

@@ -5,10 +5,10 @@ from sklearn.datasets import load_digits
 
 from .runtime.examples import Data, split
 from .runtime.reading import read
-from .settings import Settings
+from .settings import TrainSettings
 
 
-def load(settings: Settings) -> Data:
+def load(settings: TrainSettings) -> Data:
     """Return the examples to learn from and to judge by.
 
     Replace it for data that `--data` cannot read: nothing else knows where examples come from. It

@@ -15,10 +15,10 @@ from .runtime import runs
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
-from .settings import Settings
+from .settings import TrainSettings
 
 
-def train(settings: Settings) -> int:
+def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
     device = model.pick_device(settings.device)
     if settings.compile and not shutil.which("c++"):
@@ -31,7 +31,7 @@ def train(settings: Settings) -> int:
         return 0 if run.is_complete else fit(settings, examples, run, device)
 
 
-def fit(settings: Settings, examples: Data, run: Run, device: torch.device) -> int:
+def fit(settings: TrainSettings, examples: Data, run: Run, device: torch.device) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for the next line, on a GPU
     torch.use_deterministic_algorithms(settings.deterministic)
@@ -145,7 +145,7 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
 
 
 @torch.inference_mode()
-def evaluate(net: model.Network, part: Examples, settings: Settings) -> tuple[float, float]:
+def evaluate(net: model.Network, part: Examples, settings: TrainSettings) -> tuple[float, float]:
     """Return the mean loss and the accuracy on these examples."""
     device = net.mean.device
     loss, right = torch.zeros((), device=device), torch.zeros((), device=device)

@@ -16,10 +16,10 @@ from .runtime import runs
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
-from .settings import Settings
+from .settings import TrainSettings
 
 
-def train(settings: Settings) -> int:
+def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
     device = pick_device(settings)
     print(f"Training on {device.platform}.", file=sys.stderr)
@@ -31,7 +31,7 @@ def train(settings: Settings) -> int:
         return 0 if run.is_complete else fit(settings, examples, run, device)
 
 
-def pick_device(settings: Settings) -> jax.Device:
+def pick_device(settings: TrainSettings) -> jax.Device:
     """Return the device that the settings name. One that is not there is refused with a sentence.
 
     JAX reads the variable when it first looks for a device.
@@ -44,7 +44,7 @@ def pick_device(settings: Settings) -> jax.Device:
         sys.exit(f"--device {settings.device} cannot be used here: {str(error).splitlines()[0]}")
 
 
-def optimizer_of(settings: Settings, steps: int) -> optax.GradientTransformation:
+def optimizer_of(settings: TrainSettings, steps: int) -> optax.GradientTransformation:
     """Return AdamW with a learning rate that rises in a line and then falls in a cosine."""
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0,
@@ -67,7 +67,7 @@ def loss_of(
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def fit(settings: Settings, examples: Data, run: Run, device: jax.Device) -> int:
+def fit(settings: TrainSettings, examples: Data, run: Run, device: jax.Device) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     info = examples.info(settings)
     inputs, labels = model.inputs(info, examples.train.features), examples.train.labels
@@ -160,7 +160,7 @@ def fit(settings: Settings, examples: Data, run: Run, device: jax.Device) -> int
     return 0
 
 
-def evaluate(net: model.Model, part: Examples, settings: Settings) -> tuple[float, float]:
+def evaluate(net: model.Model, part: Examples, settings: TrainSettings) -> tuple[float, float]:
     """Return the mean loss and the accuracy on these examples."""
     loss = right = 0.0
     for start in range(0, len(part.labels), settings.batch_size):

@@ -12,10 +12,10 @@ from .runtime import runs
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
-from .settings import Settings
+from .settings import TrainSettings
 
 
-def train(settings: Settings) -> int:
+def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
     if settings.model_path.suffix != ".keras":
         sys.exit(f"Keras writes files that end with .keras, and {settings.model_path} does not.")
@@ -47,7 +47,7 @@ def has_bfloat16() -> bool:
     return False
 
 
-def fit(settings: Settings, examples: Data, run: Run) -> int:
+def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
@@ -137,7 +137,7 @@ def fit(settings: Settings, examples: Data, run: Run) -> int:
     return 0
 
 
-def evaluate(net: keras.Model, part: Examples, settings: Settings) -> tuple[float, float]:
+def evaluate(net: keras.Model, part: Examples, settings: TrainSettings) -> tuple[float, float]:
     """Return the mean loss and the accuracy on these examples."""
     loss = right = 0.0
     for start in range(0, len(part.labels), settings.batch_size):
