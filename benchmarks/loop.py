@@ -38,7 +38,7 @@ steps = EPOCHS * -(-len(made.train.labels) // BATCH)
 
 
 def generated(folder):
-    given = settings.Settings(
+    given = settings.TrainSettings(
         epochs=EPOCHS, batch_size=BATCH, device="cpu", runs_dir=folder, model_path=f"{folder}/m.pt"
     )
     device = torch.device("cpu")
@@ -49,7 +49,7 @@ def generated(folder):
 
 
 def bare():
-    given = settings.Settings(epochs=EPOCHS, batch_size=BATCH)
+    given = settings.TrainSettings(epochs=EPOCHS, batch_size=BATCH)
     started = time.process_time()
     net = model.Network(made.info(given))
     optimizer = torch.optim.AdamW(net.parameters(), lr=given.learning_rate)

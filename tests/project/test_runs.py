@@ -30,7 +30,7 @@ runpy.run_path("main.py", run_name="__main__")
 KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
-from demo.settings import Settings
+from demo.settings import TrainSettings
 from demo.train import train
 
 def start(name, **settings):
@@ -38,7 +38,7 @@ def start(name, **settings):
         return child
     for number, end in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"outputs/{name}.{end}", os.O_WRONLY | os.O_CREAT), number)
-    os._exit(train(Settings(epochs=20, **settings)))
+    os._exit(train(TrainSettings(epochs=20, **settings)))
 
 Path("outputs").mkdir()
 started = time.monotonic()
