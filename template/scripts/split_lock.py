@@ -115,18 +115,12 @@ def main(group: str, image: str, *parts: str) -> None:
             lists[max(fitting, key=len, default="framework")].append(table)
     for part, tables in lists.items():
         write(part, head, tables)
-    # A package that the framework needs only on some machines may be needed here in any case.
-    always = {
-        (package["name"], package.get("version"))
-        for package in framework.values()
-        if "marker" not in package
-    }
+    # By its lines: what the framework needs on some machines only has a marker there, and may be
+    # needed here in any case.
     rest = [
         table
         for table, package in whole.items()
-        if table not in framework
-        and (package["name"], package.get("version")) not in always
-        and not is_source(package)
+        if table not in framework and not is_source(package)
     ]
     write("rest", whole_head, rest)
     write("source", whole_head, source)
