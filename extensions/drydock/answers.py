@@ -9,7 +9,7 @@ from typing import Any
 
 from .catalogue import Catalogue
 from .names import check_project_name
-from .questions import Answers, every_value
+from .questions import Answers, as_bool, every_value
 from .texts import CHECKS as TEXT_CHECKS
 from .texts import quoted
 
@@ -39,16 +39,6 @@ def as_names(catalogue: Catalogue, value: Any) -> tuple[str, ...]:
     texts = {str(item).strip().strip("'\"") for item in value} - {""}
     known = [name for name in ("any", *catalogue.gpus) if name in texts]
     return (*known, *sorted(texts.difference(known))) or ("any",)
-
-
-def as_bool(value: Any) -> bool | None:
-    """Read a truth value as Copier does; None if it is none."""
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in ("true", "yes", "y", "t", "on", "1"):
-        return True
-    return False if text in ("false", "no", "n", "f", "off", "0", "none", "~", "") else None
 
 
 def check_alone(catalogue: Catalogue, answers: Answers, question: str, value: Any) -> str:

@@ -8,13 +8,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from copier.errors import UserMessageError
-
-from .answers import as_bool, as_names, check_alone
+from .answers import as_names, check_alone
 from .catalogue import Catalogue
 from .names import name_of_folder
-from .questions import ADVANCED, GPU_QUESTIONS, QUESTIONS, Answers, every_value, today
-from .refusal import explain, refusal, sentence_of
+from .questions import GPU_QUESTIONS, Answers, every_value, today
+from .refusal import refusal
 from .request import SOLVER_QUESTIONS, BadAnswerError, read_request
 from .solver import solve
 
@@ -31,7 +29,7 @@ def choices(catalogue: Catalogue, answers: Answers, question: str) -> list[str |
         KeyError: the question has no list of values.
     """
     others = _without(answers, question)
-    values = _possible(catalogue, others, question, every_value(catalogue, others, question))
+    values = possible(catalogue, others, question, every_value(catalogue, others, question))
     if question == "framework":
         return [[catalogue.frameworks[value].title, value] for value in values]
     if question == "platform":
@@ -43,7 +41,7 @@ def _without(answers: Answers, question: str) -> dict[str, Any]:
     return {name: value for name, value in answers.items() if name != question}
 
 
-def _possible(
+def possible(
     catalogue: Catalogue, others: Answers, question: str, values: Iterable[str]
 ) -> Iterator[str]:
     """Yield the values of a question with which the other answers have a solution."""
@@ -96,7 +94,7 @@ def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list
         return name_of_folder(catalogue, str(settings.get("dst_path") or "."))
     others = _without(answers, question)
     preferred = _preferred(catalogue, others, question)
-    value = next(_possible(catalogue, others, question, preferred), preferred[0])
+    value = next(possible(catalogue, others, question, preferred), preferred[0])
     if question == "gpus":
         return None if value == "any" else [value]
     return value
@@ -157,55 +155,6 @@ def check(catalogue: Catalogue, answers: Answers, question: str, value: Any) -> 
     except BadAnswerError:
         # Another answer is at fault, and is refused at its own question.
         return ""
-
-
-def preflight(catalogue: Catalogue, answers: Answers, given: Answers | None = None) -> bool:
-    """Look at the answers given in advance, before the first question is asked.
-
-    Args:
-        catalogue: the facts.
-        answers: every answer known by now, an earlier run's among them.
-        given: the ones given for this run, by --data or --data-file; all of them by default.
-
-    Returns:
-        True.
-
-    Raises:
-        UserMessageError: the first bad answer, or answers that conflict, in one line.
-    """
-    given = answers if given is None else given
-    known = {name: value for name, value in answers.items() if name in (*QUESTIONS, "kept_name")}
-    gpu = str(known.get("accelerator", "cpu")) == "gpu"
-    for name in QUESTIONS:
-        if name not in given or (name in GPU_QUESTIONS and "accelerator" in known and not gpu):
-            continue
-        sentence = check_alone(catalogue, known, name, given[name])
-        sentence = sentence or _not_asked(known, name, given[name])
-        if sentence:
-            raise UserMessageError(f"{name}: {sentence}")
-    try:
-        request = read_request(catalogue, known)
-    except BadAnswerError:
-        # An earlier run's answer that is no longer offered: Copier asks that question again.
-        return True
-    if solve(catalogue, request) is None:
-        conflict = explain(catalogue, request)
-        if any(name in given for name, _ in conflict.answers):
-            raise UserMessageError(sentence_of(catalogue, request, conflict))
-    return True
-
-
-def _not_asked(answers: Answers, question: str, value: Any) -> str:
-    """Say that an answer given in advance has no effect, or one that would not be remembered."""
-    if str(value).lower() in ("", "auto", "false", "[]"):
-        return ""
-    if question in GPU_QUESTIONS and "accelerator" not in answers:
-        return "It is asked only for a GPU; give accelerator=gpu too."
-    if question in ADVANCED and not as_bool(answers.get("advanced", False)):
-        return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
-    if question == "forward_compat" and "gpus" not in answers:
-        return "It is for data centre GPUs; give gpus too, for example gpus=[A100]."
-    return ""
 
 
 def with_defaults(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 
 stops if the image cannot be built from the lock, and
 
-    python split_lock.py pylock.group.toml pylock.image.toml [PART ...]
+    python split_lock.py pylock.group.toml pylock.image.toml [pylock.LARGER.toml] [PART ...]
 
 reads the framework with all that it needs, and all that the image needs, and writes disjoint lists:
 
@@ -12,7 +12,8 @@ reads the framework with all that it needs, and all that the image needs, and wr
 - pylock.PART.toml for each PART: packages of the framework by the beginning of their names, each in
   the longest PART that fits;
 - pylock.framework.toml: what is left of the framework;
-- pylock.rest.toml: what is left of the image.
+- pylock.rest.toml: what is left of the image;
+- pylock.more.toml: what a larger image has beside all that.
 
 The lines of a package stay as uv wrote them. A list changes only when its own packages do, so a
 layer that is installed from it is rebuilt only then.
@@ -105,25 +106,40 @@ def write(part: str, head: str, tables: list[str]) -> None:
 
 def main(group: str, image: str, *parts: str) -> None:
     """Write the lists; the words are those of the command line."""
+    larger = [part for part in parts if part.endswith(".toml")]
     head, framework = read(group)
     whole_head, whole = read(image)
-    source = [table for table, package in whole.items() if is_source(package)]
-    lists: dict[str, list[str]] = {part: [] for part in (*parts, "framework")}
+    lists: dict[str, list[str]] = {part: [] for part in (*parts, "framework") if part not in larger}
     for table, package in framework.items():
         if not is_source(package):
-            fitting = [part for part in parts if package["name"].startswith(part)]
+            fitting = [part for part in lists if package["name"].startswith(part)]
             lists[max(fitting, key=len, default="framework")].append(table)
     for part, tables in lists.items():
         write(part, head, tables)
-    # By its lines: what the framework needs on some machines only has a marker there, and may be
-    # needed here in any case.
-    rest = [
+    write("rest", whole_head, beside(framework, whole))
+    everything = whole
+    for path in larger:
+        more_head, everything = read(path)
+        write("more", more_head, beside({**framework, **whole}, everything))
+    source = [table for table, package in everything.items() if is_source(package)]
+    write("source", whole_head, source)
+
+
+def beside(those: dict[str, dict], whole: dict[str, dict]) -> list[str]:
+    """What `whole` has beside those packages, but for what is to be built."""
+    # A package that is needed only on some machines there may be needed here in any case.
+    always = {
+        (package["name"], package.get("version"))
+        for package in those.values()
+        if "marker" not in package
+    }
+    return [
         table
         for table, package in whole.items()
-        if table not in framework and not is_source(package)
+        if table not in those
+        and (package["name"], package.get("version")) not in always
+        and not is_source(package)
     ]
-    write("rest", whole_head, rest)
-    write("source", whole_head, source)
 
 
 if sys.argv[1:] == ["uv.lock"]:

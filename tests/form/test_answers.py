@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from drydock import form, solver
 from drydock.catalogue import Catalogue
 from drydock.jinja import DrydockExtension
+from drydock.preflight import preflight
 from drydock.questions import QUESTIONS, every_value
 from drydock.request import BadAnswerError, read_request
 from drydock.stack import solution_of, stack_of
@@ -297,28 +298,28 @@ def test_a_refusal_names_the_answers_the_rule_and_what_works(catalogue: Catalogu
 
 def test_an_answer_for_a_gpu_without_one_is_refused_and_not_forgotten(catalogue: Catalogue) -> None:
     with pytest.raises(UserMessageError, match="accelerator=gpu"):
-        form.preflight(catalogue, {"gpus": ["V100"]})
-    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "gpu"})
-    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "cpu"})
+        preflight(catalogue, {"gpus": ["V100"]})
+    assert preflight(catalogue, {"gpus": ["V100"], "accelerator": "gpu"})
+    assert preflight(catalogue, {"gpus": ["V100"], "accelerator": "cpu"})
 
 
 def test_an_advanced_answer_that_would_not_be_remembered_is_refused(catalogue: Catalogue) -> None:
     with pytest.raises(UserMessageError, match="framework_version: .*advanced=true"):
-        form.preflight(catalogue, {"framework_version": "1.8.0"})
-    assert form.preflight(catalogue, {"framework_version": "auto"})
-    assert form.preflight(catalogue, {"framework_version": "1.8.0", "advanced": "true"})
+        preflight(catalogue, {"framework_version": "1.8.0"})
+    assert preflight(catalogue, {"framework_version": "auto"})
+    assert preflight(catalogue, {"framework_version": "1.8.0", "advanced": "true"})
 
 
 def test_answers_of_an_earlier_run_do_not_stop_the_next_one(catalogue: Catalogue) -> None:
     """A Python that has ended since is asked again; it is no reason to refuse the update."""
-    assert form.preflight(catalogue, {"python_version": "3.10"}, given={})
-    assert form.preflight(catalogue, {"python_version": "2.7"}, given={})
+    assert preflight(catalogue, {"python_version": "3.10"}, given={})
+    assert preflight(catalogue, {"python_version": "2.7"}, given={})
     with pytest.raises(UserMessageError, match="end of life"):
-        form.preflight(catalogue, {"python_version": "3.10"})
+        preflight(catalogue, {"python_version": "3.10"})
     # But what is given for this run must go with them.
     earlier = {"accelerator": "gpu", "framework": "pytorch", "gpus": ["V100"]}
     with pytest.raises(UserMessageError, match="V100"):
-        form.preflight(catalogue, {**earlier, "driver": "610"}, given={"driver": "610"})
+        preflight(catalogue, {**earlier, "driver": "610"}, given={"driver": "610"})
 
 
 def context(**answers: Any) -> dict[str, Any]:

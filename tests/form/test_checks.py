@@ -16,6 +16,7 @@ from drydock import form
 from drydock.answers import check_alone
 from drydock.catalogue import Catalogue
 from drydock.names import check_project_name, slug, taken_names
+from drydock.preflight import preflight
 from drydock.questions import QUESTIONS
 
 shipped = Catalogue()
@@ -227,7 +228,7 @@ def test_a_bad_answer_is_refused_with_a_sentence_that_says_what_to_answer(
     assert sentence.endswith(".")
     assert "\n" not in sentence and sentence.isprintable()
     with pytest.raises(UserMessageError) as caught:
-        form.preflight(shipped, {**answers, "advanced": True, question: value})
+        preflight(shipped, {**answers, "advanced": True, question: value})
     assert str(caught.value) == f"{question}: {sentence}"
 
 

@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from drydock.catalogue import Catalogue
-from drydock.form import check, preflight, with_defaults
+from drydock.form import check, with_defaults
+from drydock.preflight import preflight
 from drydock.questions import QUESTIONS
 from drydock.stack import stack_of
 from tests.support import stacks

@@ -11,7 +11,8 @@ import pytest
 from copier.errors import UserMessageError
 
 from drydock.catalogue import Catalogue
-from drydock.form import check, choices, preflight
+from drydock.form import check, choices
+from drydock.preflight import preflight
 from drydock.refusal import explain, refusal
 from drydock.request import Request
 from drydock.solver import Solution, solve

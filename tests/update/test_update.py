@@ -308,34 +308,6 @@ def test_a_folder_of_the_name_runtime_that_is_the_owner_s_stays(
     }
 
 
-def test_the_update_workflow_opens_a_pull_request_with_the_new_version(
-    versions: Path, tmp_path: Path, network: None
-) -> None:
-    """The script of the generated workflow, run as it stands. Only GitHub's `gh` is a stand-in."""
-    project = copy(versions, tmp_path / "demo", OLD, lock=False)
-    workflow = yaml.safe_load((project / ".github/workflows/template-update.yml").read_text())
-    script = workflow["jobs"]["update"]["steps"][-1]["run"]
-    origin = tmp_path / "origin.git"
-    projects.git("clone", "--quiet", "--bare", project, origin, cwd=tmp_path)
-    projects.git("remote", "add", "origin", origin, cwd=project)
-    called = tmp_path / "called.txt"
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "gh").write_text(f'#!/bin/sh\necho "$*" >>"{called}"\n')
-    (tmp_path / "bin" / "gh").chmod(0o755)
-    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GIT_CONFIG_GLOBAL": os.devnull}
-
-    projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
-
-    dockerfile = projects.git("show", "template-update:Dockerfile", cwd=origin)
-    assert f"uv:{pin('uv')}" in dockerfile
-    assert "pr create --head template-update --fill" in called.read_text().splitlines()
-
-    called.unlink()
-    again = projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
-    assert "Nothing new." in again.stdout
-    assert not called.exists(), "an up-to-date project opens no pull request"
-
-
 def since(release: str, template: Path) -> Path:
     """Make a template repository with a release and, as version NEW, the working tree.
 

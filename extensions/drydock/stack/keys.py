@@ -28,6 +28,8 @@ class Stack(TypedDict):
     """For constraint-dependencies of [tool.uv]: libraries that no longer run one of the GPUs."""
     dependencies: list[str]
     """Requirements that a project starts with, beside its framework."""
+    serve_dependencies: list[str]
+    """What only the server imports, in a project that also trains."""
     dev_dependencies: list[str]
     build_dependencies: list[str]
     """Requirements of the environment in which a dependency is compiled."""
