@@ -27,7 +27,7 @@ from scripts.refresh.reading import Source, UnreadableError, session
 from scripts.refresh.rows import Catalogue, Report, Row, insert, newest_first, one_line
 
 SOURCE = "pypi"
-FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 # A package without compiled files, and the one that has them; it goes with the newest version of
 # that one which is not newer than itself (https://docs.jax.dev/en/latest/jep/9419-jax-versioning.html).
 COMPILED = {"jax": "jaxlib"}
