@@ -48,7 +48,24 @@ def lock() -> str:
         return f"uv.lock was not written ({error}): run `uv lock` here."
     if run.returncode == 0:
         return ""
+    if missing := _python(run.stderr):
+        return (
+            f"uv.lock was not written, since {missing}: install that Python, or answer "
+            "`python_mirror` with an address that has it, and run `uv lock` here."
+        )
     return f"uv.lock was not written: run `uv lock` here. uv said: {_reason(run.stderr)}"
+
+
+def _python(stderr: str) -> str:
+    """Which Python uv could neither find nor download, as half a sentence; else empty.
+
+    uv names the file a line below its error, which says no more than that a request failed.
+    """
+    found = re.search(r"Failed to download `(\w+://[^/`]*)\S*/cpython-([\d.]+)", stderr)
+    if not found:
+        return ""
+    address, version = found.groups()
+    return f"CPython {version} is not on this machine and could not be had from {address}"
 
 
 def _reason(stderr: str) -> str:

@@ -99,6 +99,9 @@ def releases(catalogue: Catalogue, framework: Framework) -> Iterator[str]:
     )
 
 
+HEAD = ["nvidia/cuda", "Driver", "Or a driver of branch", "GeForce too", "cuda-compat on"]
+
+
 def images(catalogue: Catalogue) -> Iterator[str]:
     """Yield the table of the nvidia/cuda images that may be chosen, with their driver rule."""
 
@@ -112,13 +115,16 @@ def images(catalogue: Catalogue) -> Iterator[str]:
             driver(image.min_cuda),
             ", ".join(str(branch) for branch in image.driver_branches) or "none",
             "yes" if image.geforce else "no",
+            ", ".join(map(str, catalogue.forward.get(image.cuda or "", ()))) or "none"
+            if image.compat
+            else "not known",
         ]
         for image in catalogue.images
         if image.kind == "nvidia"
         and image.status == "current"
         and catalogue.systems[image.os].end_of_life > catalogue.as_of
     ]
-    yield from table(["nvidia/cuda", "Driver", "Or a driver of branch", "GeForce too"], rows)
+    yield from table(HEAD, rows)
 
 
 def ends(catalogue: Catalogue) -> Iterator[str]:
@@ -170,6 +176,13 @@ def page(catalogue: Catalogue) -> str:
         "The wheels ask less: they need driver "
         + ", ".join(f"{driver} for CUDA {major}" for major, driver in catalogue.floors.items())
         + ".",
+        "",
+        "With `forward_compat: true`, wheels of a newer CUDA run on the branches of the last",
+        "column too, on data centre GPUs that are named: NVIDIA Container Toolkit, from 1.17.5 on,",
+        "puts the image's [cuda-compat] before the driver's own libraries. The package has to be",
+        "of the CUDA of the wheels or newer.",
+        "",
+        f"[cuda-compat]: {catalogue.addresses['cuda-forward-compatibility']}",
         "",
         *images(catalogue),
         "## Ends of life",

@@ -27,6 +27,7 @@ TESTS = (
     "tests/solver/test_solver.py",
     "tests/solver/test_libraries.py",
     "tests/solver/test_gpus_and_drivers.py",
+    "tests/solver/test_forward_compat.py",
     "tests/form/test_answers.py",
 )
 
@@ -157,6 +158,86 @@ MUTANTS = (
         'driver_to=row["last_driver"],',
         "driver_to=None,",
         "a capability has a last driver",
+    ),
+    # ---- drivers, and what stands in for one
+    Mutant(
+        "catalogue.py",
+        "return bool(image.compat) and driver[0] in",
+        "return driver[0] in",
+        "an image of which nobody knows that it has cuda-compat has none",
+    ),
+    Mutant(
+        "catalogue.py",
+        "and driver[0] in self.forward",
+        "and self.branch_number(driver) in self.forward",
+        "cuda-compat is for Linux",
+    ),
+    Mutant(
+        "catalogue.py",
+        "return min(known, key=version)",
+        "return max(known, key=version)",
+        "a version of PTX is known from its first CUDA on",
+    ),
+    Mutant(
+        "rules/drivers.py",
+        'return "any" not in request.gpus and all(',
+        "return all(",
+        "forward compatibility is for GPUs that are named",
+    ),
+    Mutant(
+        "rules/drivers.py",
+        'all(gpu.brand == "datacentre" for gpu in gpus)',
+        'all(gpu.brand != "geforce" for gpu in gpus)',
+        "forward compatibility is for data centre GPUs",
+    ),
+    Mutant(
+        "rules/drivers.py",
+        " and image.cuda_version >= wheel.cuda_version",
+        "",
+        "cuda-compat is of the CUDA of the wheels or newer",
+    ),
+    Mutant(
+        "rules/drivers.py",
+        "            and loads_code(catalogue, request, driver, gpus, wheel)\n",
+        "",
+        "cuda-compat is needed for PTX alone, too",
+    ),
+    Mutant(
+        "rules/drivers.py",
+        "return driver is None or request.forward_compat or reaches_floor(",
+        "return driver is None or reaches_floor(",
+        "cuda-compat takes the place of the driver that the wheels need",
+    ),
+    Mutant(
+        "rules/drivers.py",
+        "        elif gpu.compute in wheel.partly_ptx:\n"
+        "            yield gpu, catalogue.cuda_of_ptx(wheel.partly_ptx[gpu.compute])\n",
+        "",
+        "a driver compiles a part of the kernels",
+    ),
+    Mutant(
+        "refusal.py",
+        "    if request.forward_compat:\n",
+        "    if False:\n",
+        "a refusal names forward_compat where that is at fault",
+    ),
+    Mutant(
+        "fixes.py",
+        "if size == 1 and solve(catalogue, other) is not None:",
+        "if False:",
+        "a refusal proposes forward_compat where it helps",
+    ),
+    Mutant(
+        "fixes.py",
+        "if gpu.is_model == row.is_model and gpu.name",
+        "if gpu.name",
+        "a capability is replaced by a capability",
+    ),
+    Mutant(
+        "stack/drivers.py",
+        "    if _is_bridged(catalogue, solution):\n        return needs\n",
+        "",
+        "the floor is not that of the wheels where cuda-compat stands in",
     ),
     # ---- what a row says of itself
     Mutant(
@@ -317,6 +398,18 @@ MUTANTS = (
         "key=lambda gpu: version(gpu.compute), reverse=True",
         "key=lambda gpu: version(gpu.compute)",
         "a library is held back for the oldest GPU",
+    ),
+    Mutant(
+        "stack/packages.py",
+        "        if row.framework == solution.framework.name\n        and",
+        "        if",
+        "a note is for the framework that brings the library",
+    ),
+    Mutant(
+        "stack/packages.py",
+        'if row.get("projects", True)',
+        "if True",
+        "a tool of Drydock's own tests is none of a project",
     ),
     # ---- the stack: drivers
     Mutant(

@@ -47,7 +47,7 @@ class Catalogue:
         """Read the folder."""
         data = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
         self.as_of: str = data["calendar"]["as_of"]
-        self.tools: dict[str, dict[str, str]] = data["tools"]
+        self.tools: dict[str, dict[str, Any]] = data["tools"]
         self.dependencies = _rows(Dependency, data["dependencies"]["dependencies"])
         self.uv = _row(Uv, data["uv"]["uv"][0])
         self.platforms = _by_name(_rows(Platform, data["platforms"]["platforms"]))
@@ -60,11 +60,16 @@ class Catalogue:
         self.floors: dict[int, str] = {
             row["cuda_major"]: row["driver"] for row in data["drivers"]["floors"]
         }
-        self.libraries = _by_package(_rows(Library, data["libraries"]["libraries"]))
+        libraries = _rows(Library, data["libraries"]["libraries"])
+        self.libraries = _by_package(row for row in libraries if row.binds == "lock")
+        self.notes = tuple(row for row in libraries if row.binds == "note")
         self.addresses: dict[str, str] = {
             row["name"]: row["address"] for row in data["sources"]["sources"]
         }
         self.branches = _rows(DriverBranch, data["drivers"]["branches"])
+        self.forward: dict[str, list[int]] = {
+            row["cuda"]: row["branches"] for row in data["drivers"]["forward"]
+        }
         self.toolkits = {row.cuda: row for row in _rows(Toolkit, data["nvidia-cuda"]["toolkits"])}
         self.frameworks = {
             name: _row(Framework, {**row, "module": row["import"]})
@@ -141,6 +146,12 @@ class Catalogue:
         fitting = [row.branch for row in self.branches if version(row.cuda) >= wanted]
         return str(min(fitting)) if fitting else None
 
+    def cuda_of_ptx(self, language: str) -> str:
+        """Return the first CUDA that knows a version of the PTX language."""
+        rows = self.toolkits.values()
+        known = [row.cuda for row in rows if version(row.ptx) >= version(language)]
+        return min(known, key=version)
+
     def driver_supports(self, driver: Version, image: Image) -> bool:
         """Tell whether a driver, and so every newer one, supports the CUDA of an image.
 
@@ -148,6 +159,13 @@ class Catalogue:
         the image's compatibility libraries, which are not made for GeForce.
         """
         return self.driver_cuda(driver) >= version(image.min_cuda or "0.0")
+
+    def stands_in(self, image: Image, driver: Version) -> bool:
+        """Tell whether the cuda-compat package of an image takes the place of a newer driver.
+
+        NVIDIA's table is of branches on Linux. Numbers of Windows, and so of WSL2, are not in it.
+        """
+        return bool(image.compat) and driver[0] in self.forward.get(image.cuda or "", ())
 
     @cached_property
     def notable_drivers(self) -> tuple[str, ...]:
@@ -185,11 +203,10 @@ def _by_name(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def _by_package(rows: Iterable[Library]) -> dict[str, tuple[Library, ...]]:
-    """Sort the rows of each package that a lock holds back by version."""
+    """Sort the rows of each package by version."""
     found: dict[str, tuple[Library, ...]] = {}
     for row in sorted(rows, key=lambda row: version(row.version)):
-        if row.binds == "lock":
-            found[row.package] = (*found.get(row.package, ()), row)
+        found[row.package] = (*found.get(row.package, ()), row)
     return found
 
 
@@ -245,6 +262,7 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                 **build,
                 "framework": framework,
                 "kernels": {host: tuple(row) for host, row in build["kernels"].items()},
+                "partly_ptx": build.get("partly_ptx", {}),
                 "pythons": release["pythons"],
                 "companions": release["companions"],
                 "companion_gaps": {

@@ -22,10 +22,11 @@ def nearest_fixes(
 ) -> tuple[tuple[Answer, ...], ...]:
     """Return changes that make the request solvable: the answers to give instead.
 
-    They are every change of one conflicting answer that does; or else one change of two or of
-    three answers, of which one is in the conflict.
+    They are every change of one conflicting answer that does, or of `forward_compat`; or else one
+    change of two or of three answers, of which one is in the conflict.
     """
-    answers = list(dict.fromkeys([*conflict, *given_answers(request)]))
+    given = dict.fromkeys([*conflict, *given_answers(request)])
+    answers = [answer for answer in given if answer[0] != "forward_compat"]
     fixes = []
     for size in (1, 2, 3):
         for changed in combinations(answers, size):
@@ -36,6 +37,9 @@ def nearest_fixes(
                 fixes.append(fix)
             if fix and size > 1:
                 break
+        other = with_other_compat(request)
+        if size == 1 and solve(catalogue, other) is not None:
+            fixes.append((("forward_compat", str(other.forward_compat).lower()),))
         if fixes:
             break
     return tuple(fixes)
@@ -74,6 +78,11 @@ def for_other_accelerator(request: Request) -> Request:
     other = next(value for value in ACCELERATORS if value != request.accelerator)
     rest = [each for each in given_answers(request) if each[0] not in GPU_QUESTIONS]
     return replace(keep(request, rest), accelerator=other)
+
+
+def with_other_compat(request: Request) -> Request:
+    """Return the request with the other answer to whether forward compatibility may be used."""
+    return replace(request, forward_compat=not request.forward_compat)
 
 
 def _with(request: Request, answer: Answer, value: Value) -> Request:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from copier.errors import UserMessageError
 
-from .answers import as_bool, check_alone
+from .answers import as_bool, as_names, check_alone
 from .catalogue import Catalogue
 from .names import name_of_folder
 from .questions import ADVANCED, GPU_QUESTIONS, QUESTIONS, Answers, every_value, today
@@ -35,8 +36,6 @@ def choices(catalogue: Catalogue, answers: Answers, question: str) -> list[str |
         return [[catalogue.frameworks[value].title, value] for value in values]
     if question == "platform":
         return [[catalogue.platforms[value].title, value] for value in values]
-    if question == "gpus":
-        return [[_gpu_label(catalogue, value), value] for value in values]
     return list(values)
 
 
@@ -59,18 +58,32 @@ def _possible(
             yield value
 
 
-def _gpu_label(catalogue: Catalogue, name: str) -> str:
-    if name == "any":
-        return "any (not known yet)"
-    gpu = catalogue.gpus[name]
-    if not gpu.is_model:
-        return f"another GPU of compute capability {name} ({gpu.generation})"
-    return f"{name} ({gpu.generation}, compute capability {gpu.compute})"
+def gpus_to_name(catalogue: Catalogue, answers: Answers) -> str:
+    """Return the models that can be answered beside the other answers, for the question `gpus`.
+
+    A few lines of at most 78 columns for each brand, the newest generation first.
+    """
+    titles = {
+        "datacentre": "Data centre",
+        "workstation": "Workstation",
+        "geforce": "GeForce",
+        "jetson": "Jetson",
+    }
+    names = [name for name in choices(catalogue, answers, "gpus") if name != "any"]
+    newest_first = sorted(names, key=lambda name: -catalogue.gpus[name].compute_number)
+    lines = []
+    for brand, title in titles.items():
+        models = [name for name in newest_first if catalogue.gpus[name].brand == brand]
+        # A name stays on one line, so its spaces are no spaces until the lines are broken.
+        text = f"{title}: " + ", ".join(name.replace(" ", "\0") for name in models)
+        lines += wrap(text, 76, max_lines=3, placeholder=" …") if models else []
+    return "\n".join(f"  {line}" for line in lines).replace("\0", " ")
 
 
-def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str]:
+def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str] | None:
     """Return the default of a question: a value that is valid with every other answer given.
 
+    For `gpus` it is None, which means "any": nothing that one would have to delete at the prompt.
     Where the answers given conflict already there is none; `stack` then says why.
 
     Raises:
@@ -84,7 +97,20 @@ def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list
     others = _without(answers, question)
     preferred = _preferred(catalogue, others, question)
     value = next(_possible(catalogue, others, question, preferred), preferred[0])
-    return [value] if question == "gpus" else value
+    if question == "gpus":
+        return None if value == "any" else [value]
+    return value
+
+
+def stored(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:
+    """Return the answers as the answers file has them: `gpus`, however typed, is a list."""
+    names = {"gpus": list(as_names(catalogue, answers["gpus"]))} if "gpus" in answers else {}
+    return {**answers, **names}
+
+
+def is_locked(folder: str) -> bool:
+    """Tell whether a project has its lock; the task that writes it may have failed."""
+    return (Path(folder) / "uv.lock").is_file()
 
 
 def _preferred(catalogue: Catalogue, others: Answers, question: str) -> list[str]:
@@ -148,7 +174,7 @@ def preflight(catalogue: Catalogue, answers: Answers, given: Answers | None = No
         UserMessageError: the first bad answer, or answers that conflict, in one line.
     """
     given = answers if given is None else given
-    known = {name: value for name, value in answers.items() if name in QUESTIONS}
+    known = {name: value for name, value in answers.items() if name in (*QUESTIONS, "kept_name")}
     gpu = str(known.get("accelerator", "cpu")) == "gpu"
     for name in QUESTIONS:
         if name not in given or (name in GPU_QUESTIONS and "accelerator" in known and not gpu):
@@ -177,6 +203,8 @@ def _not_asked(answers: Answers, question: str, value: Any) -> str:
         return "It is asked only for a GPU; give accelerator=gpu too."
     if question in ADVANCED and not as_bool(answers.get("advanced", False)):
         return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
+    if question == "forward_compat" and "gpus" not in answers:
+        return "It is for data centre GPUs; give gpus too, for example gpus=[A100]."
     return ""
 
 

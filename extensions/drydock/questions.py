@@ -9,7 +9,7 @@ from .catalogue import Catalogue
 from .versions import version
 
 # A question to its answer, as the form or a command line gives it. Beside the questions there may
-# be `today` (an ISO date) and Copier's own `_copier_conf`.
+# be `today` (an ISO date), `kept_name` (of an existing project) and Copier's own `_copier_conf`.
 Answers = Mapping[str, Any]
 
 # In the order in which the form asks them.
@@ -26,6 +26,7 @@ QUESTIONS = (
     "image_name",
     "ci",
     "advanced",
+    "forward_compat",
     "framework_version",
     "cuda",
     "gpu_base",
@@ -34,9 +35,10 @@ QUESTIONS = (
     "package_index",
     "pytorch_index",
     "image_mirror",
+    "python_mirror",
 )
 ADVANCED = QUESTIONS[QUESTIONS.index("advanced") + 1 :]
-GPU_QUESTIONS = ("gpus", "driver", "cuda", "gpu_base", "compile_cuda")
+GPU_QUESTIONS = ("gpus", "driver", "forward_compat", "cuda", "gpu_base", "compile_cuda")
 
 WORKLOADS = ("train", "serve")
 ACCELERATORS = ("cpu", "gpu")

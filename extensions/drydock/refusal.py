@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from .catalogue import Catalogue
-from .fixes import for_other_accelerator, nearest_fixes
+from .fixes import for_other_accelerator, nearest_fixes, with_other_compat
 from .questions import GPU_QUESTIONS
 from .request import Answer, Request, given_answers, keep
 from .rules import RULES
@@ -50,6 +50,10 @@ def explain(catalogue: Catalogue, request: Request) -> Conflict:
         other = for_other_accelerator(keep(request, answers))
         if solve(catalogue, other) is not None:
             answers = (("accelerator", request.accelerator), *answers)
+    if request.forward_compat:
+        other = with_other_compat(keep(request, answers))
+        if solve(catalogue, other) is not None:
+            answers = (*answers, ("forward_compat", "true"))
     return Conflict(
         answers=answers,
         rules=broken_rules(catalogue, keep(request, answers)),

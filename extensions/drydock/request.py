@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from .answers import as_bool, as_list, check_alone
+from .answers import as_bool, as_names, check_alone
 from .catalogue import Catalogue
 from .questions import GPU_QUESTIONS, Answers
 from .questions import today as day_of
@@ -20,7 +20,8 @@ class Request:
     """What is asked of the solver. The fields are named after the questions of the form.
 
     `None`, or an empty tuple, means that the answer is free: any value will do. `gpus` holds
-    names of the catalogue, or "any" alone. `today` is an ISO date.
+    names of the catalogue, or "any" alone. `today` is an ISO date. `accelerator` and
+    `forward_compat` are never free: they say which rules hold for the others.
     """
 
     today: str
@@ -35,6 +36,7 @@ class Request:
     cuda: str | None = None
     gpu_base: str | None = None
     compile_cuda: bool = False
+    forward_compat: bool = False
 
     @cached_property
     def driver_version(self) -> Version | None:
@@ -69,8 +71,8 @@ def read_request(catalogue: Catalogue, answers: Answers) -> Request:
         if sentence:
             raise BadAnswerError(f"{name}: {sentence}")
         if name == "gpus":
-            values[name] = as_list(value)
-        elif name == "compile_cuda":
+            values[name] = as_names(catalogue, value)
+        elif name in ("compile_cuda", "forward_compat"):
             values[name] = as_bool(value)
         elif str(value) != "auto":
             values[name] = str(value)
@@ -100,11 +102,11 @@ Answer = tuple[str, str]
 
 
 def given_answers(request: Request) -> list[Answer]:
-    """List the answers that are not free, in the order of the form, except the accelerator."""
+    """List the answers that are not free, in the order of the form, except those that never are."""
     answers: list[Answer] = []
     for name in SOLVER_QUESTIONS:
         value = getattr(request, name)
-        if name == "accelerator" or not value:
+        if name in ("accelerator", "forward_compat") or not value:
             continue
         if name == "gpus":
             answers += [(name, gpu) for gpu in value]
@@ -114,11 +116,11 @@ def given_answers(request: Request) -> list[Answer]:
 
 
 def keep(request: Request, answers: Iterable[Answer]) -> Request:
-    """Return the request with only these answers and the accelerator; every other one is free."""
+    """Return the request with only these answers, and those that are never free."""
     kept = list(answers)
     values: dict[str, Any] = {
         name: True if name == "compile_cuda" else value for name, value in kept if name != "gpus"
     }
-    values.setdefault("accelerator", request.accelerator)
+    values |= {"accelerator": request.accelerator, "forward_compat": request.forward_compat}
     gpus = tuple(value for name, value in kept if name == "gpus")
     return Request(today=request.today, gpus=gpus, **values)

@@ -35,7 +35,8 @@ class Wheel:
     """One build of one release of a framework, for instance PyTorch 2.15.0 for CUDA 13.0.
 
     `cuda` is None for a CPU build. `kernels` maps a CPU architecture to the compute capabilities
-    compiled in; "12.0+PTX" also runs on every newer one. `libraries` are what the wheels require
+    compiled in; "12.0+PTX" also runs on every newer one. `partly_ptx` maps those of which some
+    kernels are PTX alone to the version of its language. `libraries` are what the wheels require
     of NVIDIA's libraries; there are none where they were not read. `companions` maps packages that
     are built for this release, such as torchvision, to their versions, and `companion_gaps` those
     without a wheel for some Pythons to these. `broken` says why the build cannot be installed.
@@ -49,6 +50,7 @@ class Wheel:
     index: str | None
     requirements: tuple[str, ...]
     kernels: Mapping[str, tuple[str, ...]]
+    partly_ptx: Mapping[str, str]
     bundles_cuda: bool
     marker: str | None
     download_mb: int | None
@@ -80,7 +82,7 @@ class Library:
 
     A row holds up to the next one of the same package. `part` is what fails on an older GPU.
     `binds` is "lock" where the project's lock must hold the library back for such a GPU, and
-    "note" where its users only have to know.
+    "note" where users of `framework`, which brings it, only have to know.
     """
 
     package: str
@@ -89,6 +91,7 @@ class Library:
     part: str
     binds: str
     source: str
+    framework: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ class Image:
     """A base image: python:slim (`python` is set) or nvidia/cuda (`cuda` is set).
 
     An nvidia/cuda image starts on a driver that supports CUDA `min_cuda`, or is of one of
-    `driver_branches`, which count for a GeForce only where `geforce` says so.
+    `driver_branches`, which count for a GeForce only where `geforce` says so. `compat` tells
+    whether it has NVIDIA's forward compatibility package of its CUDA, None where nobody looked.
     """
 
     image: str
@@ -111,6 +115,7 @@ class Image:
     geforce: bool = False
     digest: str | None = None
     library_path: bool = False
+    compat: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -183,10 +188,14 @@ class System:
 
 @dataclass(frozen=True)
 class Toolkit:
-    """The compute capabilities for which the nvcc of a CUDA version compiles."""
+    """The compute capabilities for which the nvcc of a CUDA version compiles.
+
+    `ptx` is the newest version of the PTX language that it knows, and a driver of that CUDA, too.
+    """
 
     cuda: str
     computes: tuple[str, ...]
+    ptx: str
 
 
 @dataclass(frozen=True)
@@ -194,7 +203,8 @@ class Platform:
     """Where containers run: their user, folders, port, routes and variables.
 
     `architecture` is set where every machine has the same, `runs_as` is the user and group that
-    the platform gives a container, and `registry` an example of where its images lie.
+    the platform gives a container, `registry` an example of where its images lie, and `compression`
+    what all that pulls images there can read.
     """
 
     name: str
@@ -207,6 +217,7 @@ class Platform:
     architecture: str | None
     runs_as: str
     registry: str
+    compression: str
     routes: Mapping[str, str | None]
     variables: Mapping[str, str]
     paths: Mapping[str, str]

@@ -115,7 +115,7 @@ def test_defaults_taken_one_after_the_other_always_end_in_a_stack(
 def test_the_defaults_of_a_gpu_project(catalogue: Catalogue) -> None:
     answers = {"accelerator": "gpu"}
     assert form.default(catalogue, answers, "framework") == "pytorch"
-    assert form.default(catalogue, answers, "gpus") == ["any"]
+    assert form.default(catalogue, answers, "gpus") is None, "any, without a word to delete"
     assert form.default(catalogue, answers, "python_version") == "3.13"
     assert form.default(catalogue, {}, "framework") == "scikit-learn"
     # The newest that works where the usual one does not.
@@ -189,7 +189,7 @@ def test_the_driver_floor_is_one_with_which_the_same_answers_are_solved_again(
 ) -> None:
     answers = {"accelerator": "gpu", "framework": "pytorch", **answers}
     first = solution_of(catalogue, answers)
-    assert driver_floor(catalogue, first)[0] == floor
+    assert driver_floor(catalogue, first).driver == floor
     again = solution_of(catalogue, {**answers, "driver": floor})
     assert (again.image, again.wheel) == (first.image, first.wheel)
 
@@ -205,13 +205,18 @@ def test_the_driver_floor_is_one_with_which_the_same_answers_are_solved_again(
             "535 or newer of branch 535, which the image lists in NVIDIA_REQUIRE_CUDA, "
             "or 560 or newer",
         ),
+        (
+            {"gpus": ["A100"], "driver": "535.183.01", "forward_compat": True},
+            "535 or newer of branch 535 with NVIDIA Container Toolkit 1.17.5 or newer, which "
+            "loads the image's cuda-compat-13-2 in its place, or 595 or newer",
+        ),
     ],
 )
 def test_the_driver_is_named_once_with_what_asks_for_it(
     catalogue: Catalogue, answers: dict[str, Any], words: str
 ) -> None:
     solution = solution_of(catalogue, {"accelerator": "gpu", "gpus": ["any"], **answers})
-    assert driver_floor(catalogue, solution)[1] == words
+    assert driver_floor(catalogue, solution).words == words
     lines = why(catalogue, solution)
     assert f"Driver {words}." in lines[1]
     assert "river" not in lines[0]

@@ -32,7 +32,8 @@ GOOD = {
     "workload": ["train", "serve"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch"],
-    "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "[8.6]", "[any]"],
+    "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "[8.6]", "[any]"]
+    + ["L4", "T4, RTX 4090,", "['8.6', \"GB10 (DGX Spark)\"]", 8.6, None, "", [], "[]"],
     "driver": ["580", "535.183.01", "525.60.13", 580],
     "python_version": ["3.11", "3.14", 3.13],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
@@ -50,6 +51,7 @@ GOOD = {
     "cuda": ["auto", "12.6"],
     "gpu_base": ["auto", "nvidia", "slim"],
     "compile_cuda": [True, "false"],
+    "forward_compat": [True, "false"],
     "apt_packages": [
         "",
         "libgl1",
@@ -66,6 +68,7 @@ GOOD = {
     ],
     "pytorch_index": ["", "https://mirror.example.com/whl"],
     "image_mirror": ["", "registry.example.com/proxy", "localhost:5000", "mirror:5000/docker.io"],
+    "python_mirror": ["", "https://mirror.example.com/python-build-standalone"],
 }
 
 # What is refused, and a word of the sentence that says what to answer instead.
@@ -91,7 +94,7 @@ BAD = {
         ("two--dashes", "two-dashes"),
         ("3d", "d"),
         ("", "project"),
-        ("a" * 64, "63"),
+        ("a" * 41, "40"),
         ("naïve", "naive"),
         ("a/b", "a-b"),
     ],
@@ -114,14 +117,15 @@ BAD = {
     "accelerator": [("cuda", "cpu, gpu"), ("tpu", "gpu")],
     "framework": [("torch", "pytorch"), ("keras", "tensorflow"), ("scikit", "scikit-learn")],
     "gpus": [
-        # Copier would end in a traceback, since it reads only a list.
-        ("V100", "brackets"),
+        # Copier, to which it is YAML, would end in a traceback.
+        *((text, "T4, L4") for text in ('"T4', "[T4", "T4]", "T4: L4", '"T4", "L4"', "T4,, L4")),
+        ({"T4": 1}, "no GPU"),
         (["V1OO"], "V100"),
         (["rtx 4090"], "RTX 4090"),
-        ([], "any"),
         (["any", "V100"], "V100"),
         ("[V100, H900]", "H100"),
-        (3, "brackets"),
+        (3, "A30"),
+        ("zebra", "such as L4"),
         ([8.8], "8.6"),
     ],
     "driver": [
@@ -131,6 +135,9 @@ BAD = {
         ("580.", "580"),
         ("", "580"),
         ("580.95.05.1", "580"),
+        (550.9, "550.90"),
+        (None, "no value"),
+        (["580"], "one text"),
     ],
     "python_version": [("3.9", "3.13"), ("3", "3.13"), (3.1, "quotes"), ("3.13.1", "3.13")],
     "platform": [("kubernetes", "docker"), ("SageMaker", "sagemaker")],
@@ -153,6 +160,7 @@ BAD = {
     "cuda": [("12", "12.6"), ("cu126", "12.6")],
     "gpu_base": [("cuda", "auto"), ("alpine", "slim")],
     "compile_cuda": [("perhaps", "true or false")],
+    "forward_compat": [("sometimes", "true or false")],
     "apt_packages": [
         ("libgl1,ffmpeg", "separated by spaces"),
         ("libgl1=1.0", "without versions"),
@@ -188,6 +196,7 @@ BAD = {
         ("proxy", "registry.example.com/proxy"),
         ("registry.example.com/proxy:1", "registry.example.com/proxy"),
     ],
+    "python_mirror": [("mirror.example.com/python-build-standalone", "https://mirror.example")],
 }
 
 
@@ -250,7 +259,7 @@ def test_the_default_name_of_any_folder_is_a_valid_name(folder: str) -> None:
         ("Ünïcode", "unicode"),
         ("日本", "project"),
         ("123", "project"),
-        ("x" * 80, "x" * 63),
+        ("x" * 80, "x" * 40),
     ],
 )
 def test_the_default_name_is_the_folder_as_a_slug(tmp_path: Path, folder: str, name: str) -> None:

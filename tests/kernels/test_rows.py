@@ -46,7 +46,41 @@ def test_a_row_promises_no_gpu_that_its_wheel_has_no_code_for(
     assert promised_alone(build["kernels"].get(host, []), page.as_kernels(libraries)) == []
 
 
-def test_the_test_above_sees_a_kernel_and_a_ptx_too_many() -> None:
+def as_ptx_alone(libraries: list[rows.Row]) -> dict[str, str]:
+    """Return the capabilities for which code that lies in a library as data is PTX and nothing
+    else, with the version of its language. A few helpers in PTX, which XLA compiles, do not count.
+    """
+    found: dict[str, str] = {}
+    for library in libraries:
+        code = library.get("embedded", {"cubin": {}, "ptx": {}})
+        often = max(code["cubin"].values(), default=0)
+        for arch, count in code["ptx"].items():
+            if (
+                often
+                and count * 4 >= often
+                and not any(page.runs(each, arch) for each in code["cubin"])
+            ):
+                found[arch] = code["isa"][-1]
+    return found
+
+
+@pytest.mark.parametrize(("build", "host", "wheels"), tuple(measured_builds()))
+def test_a_row_says_where_a_part_of_its_wheel_is_ptx_alone(
+    build: rows.Row, host: str, wheels: list[rows.Row]
+) -> None:
+    libraries = [library for wheel in wheels for library in wheel["libraries"].values()]
+    told = build.get("partly_ptx", {}) if host in build["kernels"] else {}
+    assert told == as_ptx_alone(libraries)
+
+
+def test_the_test_above_sees_ptx_beside_code_for_others() -> None:
+    code = {"cubin": {"8.0": 9}, "ptx": {"9.0": 9, "5.0": 2}, "isa": ["4.2", "8.5"]}
+    assert as_ptx_alone([{}, {"embedded": code}]) == {"9.0": "8.5"}
+    assert as_ptx_alone([{"embedded": {**code, "cubin": {"9.0": 9}}}]) == {}
+    assert as_ptx_alone([{"embedded": {**code, "cubin": {}}}]) == {}
+
+
+def test_the_first_test_sees_a_kernel_and_a_ptx_too_many() -> None:
     assert promised_alone(["8.0"], ["8.0"]) == []
     assert promised_alone(["8.0"], ["8.6"]) == ["8.0"]
     assert promised_alone(["12.0+PTX"], ["12.0"]) == ["13.0"]

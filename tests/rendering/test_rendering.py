@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from drydock.names import LONGEST
 from tests.support import projects
 from tests.support.answer_sets import CHOICES, pairwise
 
@@ -74,6 +75,18 @@ def test_ruff_finds_nothing_to_change(rendered: Rendered) -> None:
     for folder in folders(rendered):
         projects.run(projects.tool("ruff"), "format", "--diff", "--no-cache", ".", cwd=folder)
         projects.run(projects.tool("ruff"), "check", "--no-cache", ".", cwd=folder)
+
+
+def test_the_longest_name_makes_no_line_too_long(rendered: Rendered, tmp_path: Path) -> None:
+    name = "x" * LONGEST
+    for folder in folders(rendered):
+        for path in (*folder.rglob("*.py"), folder / "pyproject.toml"):
+            text = path.read_text().replace("demo", name)
+            copy = tmp_path / str(path.relative_to(folder.parent)).replace("demo", name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text)
+    projects.run(projects.tool("ruff"), "format", "--diff", "--no-cache", ".", cwd=tmp_path)
+    projects.run(projects.tool("ruff"), "check", "--no-cache", ".", cwd=tmp_path)
 
 
 def test_pyproject_is_valid_and_holds_the_answers(rendered: Rendered) -> None:
@@ -236,8 +249,8 @@ def test_python_is_the_same_everywhere(rendered: Rendered) -> None:
 def test_base_images_come_from_the_mirror_where_one_is_named(rendered: Rendered) -> None:
     for answers, folder in rendered.values():
         dockerfile = (folder / "Dockerfile").read_text()
-        images = re.findall(r"^(?:ARG BASE_IMAGE=|FROM )([\w.-]+[/:]\S+)", dockerfile, re.MULTILINE)
-        assert len(images) == (3 if answers.get("compile_cuda") else 2)
+        images = re.findall(r"^(?:ARG \w+_IMAGE=|FROM )([\w.-]+[/:]\S+)", dockerfile, re.MULTILINE)
+        assert len(images) == (4 if answers.get("compile_cuda") else 3)
         if mirror := answers.get("image_mirror"):
             assert all(image.startswith(f"{mirror}/") for image in images)
 

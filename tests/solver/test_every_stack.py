@@ -45,6 +45,7 @@ def answer_sets(draw: Any) -> dict[str, Any]:
         "framework_version": some.sampled_from([row["version"] for row in builds]),
         "cuda": some.sampled_from([row["cuda"] for row in builds if row["cuda"]] or ["auto"]),
         "gpu_base": some.sampled_from(("auto", "nvidia", "slim")),
+        "forward_compat": some.booleans(),
         "image_name": some.sampled_from(("demo", "ghcr.io/acme/demo", "localhost:5000/demo")),
         "today": some.sampled_from(DAYS),
     }

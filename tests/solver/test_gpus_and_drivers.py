@@ -15,7 +15,7 @@ from copier.errors import UserMessageError
 
 from drydock.catalogue import FOLDER, Catalogue
 from drydock.form import choices, default
-from drydock.refusal import refusal
+from drydock.refusal import explain, refusal
 from drydock.request import Request, host_of
 from drydock.solver import Solution, solve
 from drydock.stack import stack_of
@@ -235,6 +235,44 @@ def test_a_driver_that_compiles_ptx_is_one_of_the_builds_cuda(catalogue: Catalog
         with_ptx_alone(catalogue, own_ptxas=False), **{**answers, "gpus": ["T4"], "driver": "550"}
     )
     assert "525.60.13 or newer, which wheels of CUDA 12 need." in no_ptx["why"][1]
+
+
+@pytest.mark.parametrize(
+    ("driver", "release"),
+    [
+        ("525.60.13", "2.16.2"),
+        ("535.183.01", "2.16.2"),
+        ("545.23.06", "2.18.1"),
+        ("550.54.14", "2.18.1"),
+        ("555.42.02", "2.21.0"),
+        (None, "2.21.0"),
+    ],
+)
+def test_a_driver_has_to_know_the_ptx_of_which_a_part_of_the_kernels_is(
+    solve: Solve, driver: str | None, release: str
+) -> None:
+    """TensorFlow's element-wise kernels for Hopper are PTX: 8.5 from 2.19 on, 8.3 before."""
+    assert solve(framework="tensorflow", gpus=("H100",), driver=driver).wheel.version == release
+    assert solve(framework="tensorflow", gpus=("A100",), driver=driver).wheel.version == "2.21.0"
+
+
+def test_the_driver_that_compiles_a_part_is_named(catalogue: Catalogue) -> None:
+    answers = {"framework": "tensorflow", "gpus": ["H100"], "driver": "580", "gpu_base": "slim"}
+    line = stack(catalogue, **answers)["why"][1]
+    assert "Driver 555 or newer, which compiles the PTX of CUDA 12.5 for the H100." in line
+
+
+def test_a_capability_is_replaced_by_another_one_and_a_model_by_a_model(
+    catalogue: Catalogue, request_of: Callable[..., Request]
+) -> None:
+    """An A100 would do, but whoever answers 8.0 has a GPU that is not in the list."""
+    asked = {"driver": "550.54.14", "cuda": "12.8", "gpu_base": "nvidia", "today": "2027-06-01"}
+    assert solve(catalogue, request_of(gpus=("A100",), **asked)) is not None
+    conflict = explain(catalogue, request_of(gpus=("8.0",), **asked))
+    assert conflict.fixes
+    assert not any(dict(fix).get("gpus", "").startswith("A100") for fix in conflict.fixes)
+    conflict = explain(catalogue, request_of(gpus=("V100",), framework_version="2.15.0"))
+    assert (("gpus", "T4 instead of V100"),) in conflict.fixes
 
 
 def solve_in(catalogue: Catalogue, answers: dict[str, Any]) -> Solution | None:

@@ -40,6 +40,19 @@ def test_a_gpu_older_than_turing_gets_the_last_cudnn_that_runs_it(
     assert constraints(catalogue, **answers) == ["nvidia-cudnn-cu12<9.11"]
 
 
+def test_the_terminal_says_what_does_not_run_on_an_old_gpu(catalogue: Catalogue) -> None:
+    def notes(**answers: Any) -> list[str]:
+        stack = stack_of(catalogue, {"accelerator": "gpu", "driver": "580", **answers})
+        return [line for line in stack["summary"] if line.startswith("note ")]
+
+    assert notes(framework="pytorch", gpus=["GTX 1080", "V100", "T4"]) == [
+        "note       torch.compile needs compute capability 7.0, and GTX 1080 has 6.1."
+    ]
+    assert "6.0 was asked for" in notes(framework="pytorch", gpus=["6.0"])[0]
+    for others in ({"gpus": ["V100"]}, {"gpus": ["any"]}, {"gpus": ["P100"], "framework": "jax"}):
+        assert notes(**{"framework": "pytorch", **others}) == []
+
+
 @pytest.mark.parametrize("gpu", ["GTX 980", "M60"])
 def test_maxwell_gets_the_last_nccl_with_its_code_too(catalogue: Catalogue, gpu: str) -> None:
     found = constraints(catalogue, framework="jax", gpus=[gpu])

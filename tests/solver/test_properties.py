@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from drydock import refusal, solver
 from drydock.catalogue import Catalogue
-from drydock.request import SOLVER_QUESTIONS, Request, gpu_rows, keep
+from drydock.request import SOLVER_QUESTIONS, Request, gpu_rows, host_of, keep
 from drydock.rules.drivers import driver_runs_wheel, driver_starts_image
 from drydock.rules.gpus import kernel_runs
 from tests.support.random_answers import DAYS, DRIVERS
@@ -45,6 +45,7 @@ def answer_sets(draw: Any) -> dict[str, Any]:
             "cuda": draw(some.sampled_from(cudas)),
             "gpu_base": draw(some.sampled_from((None, None, "nvidia", "slim"))),
             "compile_cuda": draw(some.booleans()),
+            "forward_compat": draw(some.sampled_from((False, False, False, True))),
         }
     return answers
 
@@ -64,11 +65,9 @@ def test_what_is_given_works(answers: dict[str, Any]) -> None:
     if solution.devel:
         assert solution.devel in shipped.images
         assert solution.devel.cuda.split(".")[0] == wheel.cuda.split(".")[0]
-    for name in answers["gpus"]:
-        if name != "any":
-            gpu = shipped.gpus[name]
-            kernels = wheel.kernels[gpu.host]
-            assert any(kernel_runs(kernel, gpu.compute) for kernel in kernels)
+    for gpu in gpu_rows(shipped, request):
+        kernels = wheel.kernels[host_of(shipped, request)]
+        assert any(kernel_runs(kernel, gpu.compute, gpu.tegra) for kernel in kernels)
     if answers["driver"] and wheel.cuda:
         assert driver_runs_wheel(shipped, request, wheel)
         assert driver_starts_image(shipped, request, gpu_rows(shipped, request), image)
@@ -110,13 +109,13 @@ def applied(request: Any, fix: tuple[tuple[str, str], ...]) -> Any:
         elif name == "gpus":
             new, old = value.split(" instead of ")
             values["gpus"] = tuple(new if gpu == old else gpu for gpu in values["gpus"])
-        elif name == "compile_cuda":
-            values["compile_cuda"] = value == "true"
+        elif name in ("compile_cuda", "forward_compat"):
+            values[name] = value == "true"
         else:
             values[name] = None if value == "auto" else value
             if (name, value) == ("accelerator", "cpu"):
                 values |= dict.fromkeys(("driver", "cuda", "gpu_base"), None)
-                values |= {"gpus": (), "compile_cuda": False}
+                values |= {"gpus": (), "compile_cuda": False, "forward_compat": False}
     return Request(today=request.today, **values)
 
 

@@ -114,6 +114,19 @@ CASES = (
         None,
         ("1.19.2", "plain"),
     ),
+    Case(
+        "forward-compat-suits-gpus",
+        {"gpus": ("RTX 4090",), "driver": "580", "forward_compat": True},
+        None,
+        (NEW, "cu132"),
+    ),
+    Case(
+        # NVIDIA's table has no column for 550, although the image starts on it.
+        "compat-stands-in",
+        {"gpus": ("A100",), "driver": "550.54.14", "forward_compat": True},
+        ("2.14.1", "cu126"),
+        (NEW, "cu132", "", "nvidia/cuda:13.1.2-base-ubuntu24.04"),
+    ),
     Case("python-is-asked-for", {"python_version": "3.12"}, (NEW, "", "3.12"), (NEW, "", "3.13")),
     Case(
         "python-has-wheel",

@@ -360,7 +360,15 @@ def test_ci_tests_with_the_python_of_the_project_on_the_newest_debian(
     answers = {**GPU, "gpus": ["L4"], "driver": "580", "gpu_base": "nvidia"}
     # Debian 12 has the same Pythons, and is still supported on that day.
     stack = stack_of(catalogue, {**answers, "python_version": python, "today": "2026-01-15"})
-    assert stack["python"] == {"source": "managed", "image": f"python:{python}-slim-trixie"}
+    # Ubuntu 24.04 has an older glibc than that Debian, where the packages are installed.
+    assert stack["base"]["image"].endswith("ubuntu24.04")
+    assert stack["python"] == {
+        "source": "managed",
+        "image": f"python:{python}-slim-trixie",
+        "manylinux": "manylinux_2_39",
+    }
+    slim = stack_of(catalogue, {**answers, "python_version": python, "gpu_base": "slim"})
+    assert slim["python"]["manylinux"] is None
 
 
 @pytest.mark.parametrize(
@@ -422,3 +430,18 @@ def test_wheels_that_leave_cuda_to_the_image_bring_none(catalogue: Catalogue) ->
     old = stack_of(catalogue, {**answers, "framework_version": "1.19.2"})
     assert old["framework"]["gpu"]["bundles_cuda"] is False
     assert "cudnn" in old["base"]["image"]
+
+
+def test_a_tool_of_drydocks_own_tests_is_none_of_a_project(
+    catalogue: Catalogue, rows: dict[str, Any]
+) -> None:
+    own = {name for name, row in rows["tools"].items() if row.get("projects") is False}
+    assert own == {"checkov"}
+    tools = stack_of(catalogue, {})["tools"]
+    assert set(tools) == rows["tools"].keys() - own
+    assert {key for tool in tools.values() for key in tool} <= {
+        "version",
+        "pin",
+        "image",
+        "service",
+    }

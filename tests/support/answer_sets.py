@@ -28,6 +28,7 @@ CHOICES: dict[str, list] = {
     "package_index": ["", "https://pypi.example.com/simple"],
     "pytorch_index": ["", "https://pytorch.example.com/whl"],
     "image_mirror": ["", "registry.example.com/proxy"],
+    "python_mirror": ["", "https://mirror.example.com/python-build-standalone"],
     "description": ["Forecasts demand", 'It\'s a "test" with a \\ and an é: # {{ braces }}'],
 }
 """What is tried for each question. The order of the names is that of the form."""

@@ -155,6 +155,11 @@ class Oracle:
         host = self.machine(answers, gpus)
         if not self.driver_fits(answers["driver"], gpus) or host is None:
             return None
+        forward = answers["forward_compat"]
+        if forward and {gpu["brand"] for gpu in gpus} != {"datacentre"}:
+            return None
+        if forward and "any" in answers["gpus"]:
+            return None
         strict = "any" in answers["gpus"] or any(gpu["brand"] == "geforce" for gpu in gpus)
         driver, version, cuda = answers["driver"], answers["framework_version"], answers["cuda"]
         python, base, kind = answers["python_version"], answers["gpu_base"], answers["accelerator"]
@@ -175,11 +180,22 @@ class Oracle:
                 (("base", base), lambda each: (each["image"]["cuda"] is None) == (base == "slim"))
             ]
         if driver:
-            rules += [
-                (("wheel", driver), lambda each: self.wheel_runs(each["build"], driver)),
-                (("image", driver, strict), lambda each: self.starts(each, driver, strict)),
-            ]
+            rules += [(("image", driver, strict), lambda each: self.starts(each, driver, strict))]
         newest = self.newest_cuda(driver) if driver else None
+        if driver and forward:
+            computes = tuple(gpu["compute"] for gpu in gpus)
+            rules += [
+                (
+                    ("forward", driver, host, computes),
+                    lambda each: (
+                        self.runs_by_itself(each, driver, gpus, host)
+                        or self.stands_in(each, driver)
+                    ),
+                )
+            ]
+            newest = None  # the rule above has asked which PTX the driver loads
+        elif driver:
+            rules += [(("wheel", driver), lambda each: self.wheel_runs(each["build"], driver))]
         rules += [
             (
                 ("gpu", gpu["compute"], host, newest),
@@ -259,6 +275,27 @@ class Oracle:
         floors = {row["cuda_major"]: row["driver"] for row in self.data["drivers"]["floors"]}
         return build["cuda"] is None or not_older(driver, floors[numbers(build["cuda"])[0]])
 
+    def runs_by_itself(
+        self, each: dict[str, Any], driver: str, gpus: list[dict[str, Any]], host: str
+    ) -> bool:
+        """Does the driver need no help to run a build?"""
+        newest = self.newest_cuda(driver)
+        return self.wheel_runs(each["build"], driver) and all(
+            self.has_code(each, gpu, host, newest) for gpu in gpus
+        )
+
+    def stands_in(self, each: dict[str, Any], driver: str) -> bool:
+        """Has the image a user-mode driver that NVIDIA lets run on this branch of Linux?"""
+        image = each["image"]
+        if image["cuda"] is None or not image["rule"]["compat"]:
+            return False
+        number = int(driver.split(".")[0])
+        listed = any(
+            row["cuda"] == image["cuda"] and number in row["branches"]
+            for row in self.data["drivers"]["forward"]
+        )
+        return listed and not_older(image["cuda"], each["build"]["cuda"])
+
     def starts(self, each: dict[str, Any], driver: str, strict: bool) -> bool:
         """May a driver start the image?"""
         if each["image"]["cuda"] is None:
@@ -294,11 +331,17 @@ class Oracle:
             else:
                 runs = built_major == major and built_minor <= minor
             if runs:
-                return True
+                language = build.get("partly_ptx", {}).get(gpu["compute"])
+                return not language or newest_cuda is None or self.speaks(newest_cuda, language)
             from_ptx |= kernel.endswith("+PTX") and (built_major, built_minor) < (major, minor)
         if not from_ptx or newest_cuda is None or each["framework"].get("own_ptxas"):
             return from_ptx
         return not_older(newest_cuda, build["cuda"])
+
+    def speaks(self, cuda: str, language: str) -> bool:
+        """Does a driver of this CUDA know a version of the PTX language?"""
+        rows = [row for row in self.toolkits.values() if not_older(cuda, row["cuda"])]
+        return any(not_older(row["ptx"], language) for row in rows)
 
     def libraries(self, build: dict[str, Any], gpu: dict[str, Any]) -> bool:
         """Is there a version of each library that the build admits and that runs the GPU?

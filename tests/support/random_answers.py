@@ -22,18 +22,24 @@ def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
     names += ["pytorch", "pytorch", "pytorch"]
     gpus = [row["name"] for row in rows["gpus"]["gpus"]]
     gpus += [row["compute"] for row in rows["capabilities"]["capabilities"]]
+    data_centre = [row["name"] for row in rows["gpus"]["gpus"] if row["brand"] == "datacentre"]
     platforms = [row["name"] for row in rows["platforms"]["platforms"]]
     pythons = [row["version"] for row in rows["python"]["versions"]]
     while True:
         framework = chance.choice(names)
         builds = rows[framework]["builds"]
         gpu = chance.random() < 0.85
-        picked = chance.sample(gpus, chance.choice((1, 1, 1, 2, 3)))
+        forward = gpu and chance.random() < 0.15
+        # Other GPUs are refused with it.
+        pool = data_centre if forward and chance.random() < 0.9 else gpus
+        picked = chance.sample(pool, chance.choice((1, 1, 1, 2, 3)))
         yield {
             "framework": framework,
             "accelerator": "gpu" if gpu else "cpu",
             "workload": chance.choice(("train", "serve", "serve")),
-            "gpus": tuple(chance.choice((picked, picked, ["any"]))) if gpu else (),
+            "gpus": tuple(chance.choice((picked, picked, picked if forward else ["any"])))
+            if gpu
+            else (),
             "driver": chance.choice(DRIVERS) if gpu else None,
             "python_version": chance.choice([None, None, *pythons]),
             "platform": chance.choice(platforms),
@@ -41,5 +47,6 @@ def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
             "cuda": chance.choice([None, None, chance.choice(builds)["cuda"]]) if gpu else None,
             "gpu_base": chance.choice((None, None, "nvidia", "slim")) if gpu else None,
             "compile_cuda": gpu and chance.random() < 0.2,
+            "forward_compat": forward,
             "today": chance.choice((DAYS[1], DAYS[1], *DAYS)),
         }

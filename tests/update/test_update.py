@@ -23,13 +23,15 @@ OLD, NEW = "v0.0.1", "v1000.0.0"
 def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A template repository with two versions: one before this one, and the working tree.
 
-    The older one differs in its catalogue (another uv, another ruff), in a line of the Dockerfile
-    in a module of `runtime` and in a comment of pyproject.toml: what a release changes.
+    The older one differs in its catalogue (another uv, another ruff), in a line of the Dockerfile,
+    in the length that a name may have, in a module of `runtime` and in a comment of pyproject.toml:
+    what a release changes.
     """
     template = projects.snapshot(tmp_path_factory.mktemp("versions") / "drydock")
     new_tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
     runtime = "template/src/{{ package }}/runtime"
     edits = {
+        "extensions/drydock/names.py": [("LONGEST = 40", "LONGEST = 63")],
         f"{runtime}/files.py": [("whole or absent", "whole or not there")],
         "extensions/catalogue/uv.json": [(pin("uv"), "0.12.5")],
         "extensions/catalogue/tools.json": [(f'"{pin("ruff")}"', '"0.14.0"')],
@@ -117,6 +119,22 @@ def packages(project: Path) -> dict[str, str]:
     """What is locked: version by name."""
     lock = tomllib.loads((project / "uv.lock").read_text())
     return {package["name"]: package.get("version", "") for package in lock["package"]}
+
+
+def test_a_project_keeps_a_name_that_is_too_long_for_a_new_one(
+    versions: Path, tmp_path: Path
+) -> None:
+    name = "a-name-from-before-there-was-a-limit-of-forty-letters"
+    project = copy(versions, tmp_path / "demo", OLD, lock=False, project_name=name)
+    update(project, "--skip-tasks")
+    stored = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    assert (stored["_commit"], stored["project_name"]) == (NEW, name)
+    assert [path.name for path in (project / "src").iterdir()] == [name.replace("-", "_")]
+    words = (f"--data=project_name={name}", "--defaults", "--skip-tasks")
+    refused = projects.copier(
+        "copy", "--trust", *words, versions, tmp_path / "new", cwd=tmp_path, check=False
+    )
+    assert refused.returncode == 1 and "at most 40" in refused.stderr
 
 
 def test_an_update_keeps_the_edits_and_the_rest_equals_a_fresh_project(

@@ -20,6 +20,7 @@ from .packages import (
     constraints,
     framework_of,
     indexes_and_sources,
+    notes,
     requirements,
     tools,
 )
@@ -58,7 +59,11 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "registry": registry(str(answers.get("image_name") or "")),
         "tools": tools(catalogue),
         "why": why(catalogue, solution),
-        "summary": [*summary(catalogue, solution, mirror), *cautions(answers)],
+        "summary": [
+            *summary(catalogue, solution, mirror),
+            *notes(catalogue, solution),
+            *cautions(answers),
+        ],
     }
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..catalogue import Catalogue
 from ..request import Request, gpu_rows
 from ..rows import Gpu
-from ..rules.drivers import needs_ptx
+from ..rules.drivers import compiled_by_driver, needs_compat
 from ..solver import Solution
 from ..versions import is_supported, version
 
+# The first that puts an image's newer cuda-compat before the libraries of the host, also with CDI
+# (https://github.com/NVIDIA/nvidia-container-toolkit/pull/906).
+TOOLKIT = "1.17.5"
 
-def driver_floor(catalogue: Catalogue, solution: Solution) -> tuple[str, str]:
-    """Return the oldest driver that runs a solution for a GPU, and what asks for it, in words.
+
+class Floor(NamedTuple):
+    """The oldest driver: its number, which ones do in few words, and the same with the reason."""
+
+    driver: str
+    brief: str
+    words: str
+
+
+def driver_floor(catalogue: Catalogue, solution: Solution) -> Floor:
+    """Return the oldest driver that runs a solution for a GPU.
 
     It is the newest of what the wheels need, what the GPUs need, and what an nvidia/cuda image
-    demands. A driver that the image admits only by its branch stands for that branch alone.
+    demands. A driver that the image admits only by its branch stands for that branch alone, and
+    the image's cuda-compat may stand in for what the wheels need.
     """
     image, driver = solution.image, solution.request.driver_version
     needs = _needs(catalogue, solution)
@@ -23,30 +38,39 @@ def driver_floor(catalogue: Catalogue, solution: Solution) -> tuple[str, str]:
         if demanded:
             needs.append((demanded, f"an image of CUDA {image.min_cuda} demands"))
         floor, why = max(needs, key=lambda need: version(need[0]))
-        return floor, f"{floor} or newer, which {why}"
+        return Floor(floor, f"{floor} or newer", f"{floor} or newer, which {why}")
     branch = str(catalogue.branch_number(driver))
     floor = max(branch, *(need for need, _ in needs), key=version)
     other = f"{demanded} or newer" if demanded else f"one that supports CUDA {image.min_cuda}"
-    return (
-        floor,
-        f"{floor} or newer of branch {branch}, which the image lists in NVIDIA_REQUIRE_CUDA, "
-        f"or {other}",
-    )
+    which = ", which the image lists in NVIDIA_REQUIRE_CUDA"
+    if _is_bridged(catalogue, solution):
+        major, minor = image.cuda_version
+        which = (
+            f" with NVIDIA Container Toolkit {TOOLKIT} or newer, which loads the image's "
+            f"cuda-compat-{major}-{minor} in its place"
+        )
+    by_branch = f"{floor} or newer of branch {branch}"
+    return Floor(floor, f"{by_branch}, or {other}", f"{by_branch}{which}, or {other}")
+
+
+def _is_bridged(catalogue: Catalogue, solution: Solution) -> bool:
+    """Tell whether the image's cuda-compat runs the wheels, as the driver alone does not."""
+    gpus = gpu_rows(catalogue, solution.request)
+    return needs_compat(catalogue, solution.request, gpus, solution.wheel)
 
 
 def _needs(catalogue: Catalogue, solution: Solution) -> list[tuple[str, str]]:
     """List the oldest drivers that the wheels and the GPUs need, with what needs them."""
     wheel, gpus = solution.wheel, gpu_rows(catalogue, solution.request)
     major = wheel.cuda_version[0]
-    needs = [(catalogue.floors[major], f"wheels of CUDA {major} need")]
-    needs += [(gpu.driver_from, f"{_name(gpu)} needs") for gpu in gpus if gpu.driver_from]
-    compiles = catalogue.driver_of_cuda(wheel.cuda or "0.0")
-    if compiles:
-        # For these GPUs the driver compiles the code: rules.drivers.driver_compiles_ptx.
-        needs += [
-            (compiles, f"compiles the PTX of CUDA {wheel.cuda} for {_name(gpu)}")
-            for gpu in needs_ptx(catalogue, solution.request, gpus, wheel)
-        ]
+    needs = [(gpu.driver_from, f"{_name(gpu)} needs") for gpu in gpus if gpu.driver_from]
+    if _is_bridged(catalogue, solution):
+        return needs
+    needs.insert(0, (catalogue.floors[major], f"wheels of CUDA {major} need"))
+    for gpu, cuda in compiled_by_driver(catalogue, solution.request, gpus, wheel):
+        compiles = catalogue.driver_of_cuda(cuda)
+        if compiles:
+            needs.append((compiles, f"compiles the PTX of CUDA {cuda} for {_name(gpu)}"))
     return needs
 
 

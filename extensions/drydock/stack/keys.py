@@ -65,7 +65,11 @@ class Python(TypedDict):
     source: str
     """ "image" where the base image has it, "managed" where uv installs it."""
     image: str
-    """The plain Python image in which CI tests the project."""
+    """The plain Python image in which CI tests the project and the Dockerfile installs packages."""
+    manylinux: str | None
+    """The tag of the newest wheels that the base image can load, such as "manylinux_2_39", where it
+    has an older glibc than that image; else None (https://peps.python.org/pep-0600/).
+    """
 
 
 class Uv(TypedDict):
@@ -153,6 +157,8 @@ class Platform(TypedDict):
     """The Docker platform to build for, such as "linux/arm64"; None: that of the builder."""
     runs_as: str
     registry: str
+    compression: str
+    """Of the layers of an image that is published: "gzip" or "zstd"."""
     routes: Mapping[str, str | None]
     variables: Mapping[str, str]
     paths: Mapping[str, str]

@@ -97,6 +97,17 @@ def constraints(catalogue: Catalogue, solution: Solution) -> list[keys.Constrain
     ]
 
 
+def notes(catalogue: Catalogue, solution: Solution) -> list[str]:
+    """Return a line for each part of the framework that does not run on one of the GPUs."""
+    return [
+        f"note       {row.part} needs compute capability {row.oldest_compute}, and {_named(gpu)}."
+        for row in catalogue.notes
+        for gpu in gpu_rows(catalogue, solution.request)
+        if row.framework == solution.framework.name
+        and version(gpu.compute) < version(row.oldest_compute)
+    ]
+
+
 def _named(gpu: Gpu) -> str:
     """Say what a GPU has, which is its name where it was answered as its compute capability."""
     return (
@@ -120,9 +131,16 @@ def requirements(catalogue: Catalogue, solution: Solution, platform: str, group:
 
 
 def tools(catalogue: Catalogue) -> dict[str, dict[str, str]]:
-    """Return the tools of a project's CI and hooks, without where each row was read."""
+    """Return the tools of a project's CI and hooks, without where each row was read.
+
+    One that says `projects: false` is for Drydock's own tests.
+    """
     return {
-        name: {key: value for key, value in row.items() if key not in ("source", "read", "note")}
+        name: {
+            key: value
+            for key, value in row.items()
+            if key in ("version", "pin", "image", "service")
+        }
         for name, row in catalogue.tools.items()
-        if name != "checkov"  # only this repository's own tests use it
+        if row.get("projects", True)
     }

@@ -32,12 +32,12 @@ def why(catalogue: Catalogue, solution: Solution) -> list[str]:
         image_line = f"{wheels}; LD_LIBRARY_PATH in an nvidia/cuda image would hide it."
     else:
         image_line = f"{wheels}; no nvidia/cuda image is sure to start on driver {driver}."
-    _, floor = driver_floor(catalogue, solution)
+    floor = driver_floor(catalogue, solution)
     last = last_branch(catalogue, solution)
     until = f" Branch {last[0]} is the last that knows {last[1]}." if last else ""
     return [
         image_line,
-        f"GPUs: {gpus}. Driver {floor}.{until}{driver_age(catalogue, solution.request)}",
+        f"GPUs: {gpus}. Driver {floor.words}.{until}{driver_age(catalogue, solution.request)}",
         "Check on the host: nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv",
     ]
 
@@ -51,10 +51,10 @@ def summary(catalogue: Catalogue, solution: Solution, mirror: str) -> list[str]:
         f"image      {behind_mirror(solution.image.image, mirror)}",
     ]
     if wheel.accelerator == "gpu":
-        floor, _ = driver_floor(catalogue, solution)
+        floor = driver_floor(catalogue, solution)
         last = last_branch(catalogue, solution)
         until = f", up to branch {last[0]}" if last else ""
-        lines.append(f"driver     {floor} or newer{until}")
+        lines.append(f"driver     {floor.brief}{until}")
     if wheel.download_mb:
         lines.append(f"download   about {wheel.download_mb / 1000:.1f} GB of wheels for the image")
     return lines
