@@ -270,6 +270,7 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                     for name, pythons in release.get("companion_gaps", {}).items()
                 },
                 "libraries": build.get("libraries", []),
+                "unknown_targets": release.get("unknown_targets", []),
                 "broken": build.get("broken")
                 or release.get("broken")
                 or cpu_broken[build["version"]],

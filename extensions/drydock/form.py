@@ -204,7 +204,7 @@ def _not_asked(answers: Answers, question: str, value: Any) -> str:
     if question in ADVANCED and not as_bool(answers.get("advanced", False)):
         return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
     if question == "forward_compat" and "gpus" not in answers:
-        return "It is for data centre GPUs; give gpus too, for example gpus=[A100]."
+        return "It is for data centre GPUs; give gpus too, for example gpus=A100."
     return ""
 
 

@@ -137,7 +137,10 @@ def builder(docker: Engine, standin: standins.Standins) -> Callable[..., Build]:
                 standin(reference)
         except Unavailable as missing:
             projects.lacking(str(missing))
-        return docker.build(project, f"{TAG}{os.getpid()}/{name}", **how)
+        tag = f"{TAG}{os.getpid()}/{name}"
+        # Uncompressed, to be quick: containerd's image store keeps what a registry would get.
+        output = f"--output=type=image,name={tag},unpack=true,compression=uncompressed"
+        return docker.build(project, tag, **how, extra=[output])
 
     return build
 

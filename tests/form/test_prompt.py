@@ -14,6 +14,8 @@ import pyte
 import pytest
 import yaml
 
+from tests.support import projects
+
 WIDTH, HEIGHT = 80, 24
 CLEAR = "\x15"  # Ctrl-U empties the line
 DOWN = "\x1b[B"
@@ -94,6 +96,16 @@ def answers(folder: Path) -> dict:
     return yaml.safe_load((folder / "demo" / ".copier-answers.yml").read_text())
 
 
+def test_no_line_of_a_question_is_cut_off() -> None:
+    """A shorter way to see it than the next test, for a question that is new."""
+    for name, details in projects.form().items():
+        # Copier's "🎤 " stands before the first line, and a marker before a choice.
+        for line in details.get("help", "").replace("\n", "\n   ").splitlines():
+            assert len(line) <= WIDTH - 3, f"{name}: {line}"
+        if isinstance(details.get("choices"), dict):
+            assert all(len(label) <= WIDTH - 3 for label in details["choices"]), name
+
+
 def test_every_question_and_every_refusal_can_be_read_whole(
     terminal: Callable[..., Terminal], tmp_path: Path
 ) -> None:
@@ -142,6 +154,8 @@ def test_every_question_and_every_refusal_can_be_read_whole(
 
     asked.until("Choose versions, base image, system packages and mirrors yourself? (y/N)")
     asked.press("y")
+    asked.until("May data centre GPUs run newer CUDA than their driver's, by cuda-compat? (y/N)")
+    asked.press("n")
     asked.until("Version of the framework (auto: the newest that suits the answers above)")
     asked.press(ENTER)
     asked.until("CUDA build of the framework (auto: the newest for these GPUs and driver)")
@@ -163,6 +177,10 @@ def test_every_question_and_every_refusal_can_be_read_whole(
     asked.until("Mirror of base images, such as registry.acme.com/proxy (empty: none)")
     asked.press(*"https://registry.acme.com", ENTER)
     asked.until("without a slash at the end, for example registry.example.com/proxy.")
+    asked.press(CLEAR, ENTER)
+    asked.until("Mirror of the CPythons that uv downloads from GitHub (empty: the original)")
+    asked.press(*"mirror.acme.com", ENTER)
+    asked.until('"mirror.acme.com" is no http or https address; answer one,')
     asked.press(CLEAR, ENTER)
 
     ended = asked.end()

@@ -107,9 +107,8 @@ def lists_fit_stages(docker: str, stages: list[tuple[str, str]]) -> None:
     """Each list that `lock` writes has a stage that installs it, and the last stage adds each of
     them as a layer that depends on nothing below it, and does nothing else with files.
     """
-    [words] = re.findall(
-        r"python split_lock\.py pylock\.group\.toml pylock\.image\.toml(.*)", docker
-    )
+    command = r"python split_lock\.py pylock\.group\.toml pylock\.image\.toml(?: \\\n(.*))?\n"
+    [words] = re.findall(command, docker)
     lists = [*words.split(), "framework", "rest"]
     named = [name for _, name in stages]
     assert [name for name in named if name in lists] == lists
@@ -117,7 +116,8 @@ def lists_fit_stages(docker: str, stages: list[tuple[str, str]]) -> None:
         assert docker.count(f"source=/lock/pylock.{name}.toml,target=/mnt/pylock.{name}.toml") == 1
     last = docker[docker.rindex("\nFROM base\n") :]
     links = re.findall(r"^COPY --link --from=(\S+) /(\S+)/ /$", last, re.M)
-    assert links == [(name, name) for name in ("python", *lists, "compiled", "code")]
+    folders = [name for name in named if name == "folders"]
+    assert links == [(name, name) for name in ("python", *lists, "compiled", "code", *folders)]
     after = last[last.index("COPY --link") :]
     touching = re.findall(r"^(?:RUN|ADD|WORKDIR|VOLUME|COPY (?!--link --from=)).*", after, re.M)
     assert touching == [], "a step that needs the files of the image makes a builder fetch them"

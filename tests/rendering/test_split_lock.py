@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -198,6 +199,37 @@ def test_neither_the_version_of_the_project_nor_a_dev_dependency_is_in_a_list(
     assert 'name = "six"' in (project / "uv.lock").read_text()
     assert after == original
     assert split(project) == before
+
+
+def test_no_list_of_a_gpu_project_is_half_a_gigabyte_unless_it_is_a_single_library(
+    template: Path, tmp_path: Path, network: None
+) -> None:
+    """By the sizes of the wheels in the lock. Registries refuse huge layers, and nodes pull several
+    at a time.
+    """
+    answers = {"accelerator": "gpu", "framework": "jax", "driver": "580"}
+    made = projects.generate(template, tmp_path / "demo", lock=True, **answers)
+    dockerfile = (made / "Dockerfile").read_text()
+    command = re.search(r'export="uv export (?:.*\\\n)+.*', dockerfile)[0]
+    command = command.replace("python split_lock.py", f"{sys.executable} {SCRIPT}")
+    projects.run("sh", "-c", command.replace("\\\n", " "), cwd=made)
+    sizes = {}
+    for path in made.glob("pylock.*.toml"):
+        packages = tomllib.loads(path.read_text())["packages"]
+        sizes[path.name.split(".")[1]] = {
+            package["name"]: max(
+                wheel["size"]
+                for wheel in package["wheels"]
+                if re.search(r"(x86_64|any)\.whl$", wheel["url"])
+            )
+            for package in packages
+            if "wheels" in package
+        }
+    whole = sizes.pop("group"), sizes.pop("image")
+    assert sum(whole[0].values()) > 2_000_000_000
+    assert len([part for part in sizes if part.startswith("nvidia")]) > 5
+    for part, wheels in sizes.items():
+        assert sum(wheels.values()) < 500_000_000 or len(wheels) == 1, (part, wheels)
 
 
 @pytest.mark.parametrize(

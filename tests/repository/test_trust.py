@@ -108,7 +108,8 @@ def test_the_extension_opens_nothing_for_writing_and_starts_nothing(tmp_path: Pa
         for name, details in projects.form().items()
         if "drydock.default" in str(details.get("default"))
     ]
-    calls += ["{{ drydock.preflight() }}", "{{ drydock.stack() }}"]
+    calls += ["{{ drydock.preflight() }}", "{{ drydock.stack() }}", "{{ drydock.is_locked() }}"]
+    calls += ["{{ drydock.gpus_to_name() }}", "{{ drydock.stored({'gpus': 'L4'}) }}"]
     context = {
         "_copier_conf": {"data": {}, "dst_path": "/somewhere/demo"},
         "_folder_name": "demo",

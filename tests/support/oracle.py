@@ -169,6 +169,14 @@ class Oracle:
             (("workload", workload), lambda each: workload in each["framework"]["workloads"]),
             (("today", today), lambda each: self.alive(each, today)),
         ]
+        if answers["compile_cuda"]:
+            wanted = frozenset(gpu["compute"] for gpu in gpus)
+            rules += [
+                (
+                    ("targets", wanted),
+                    lambda each: not wanted & {*each["release"].get("unknown_targets", ())},
+                )
+            ]
         if version:
             rules += [(("version", version), lambda each: each["build"]["version"] == version)]
         if cuda:

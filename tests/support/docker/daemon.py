@@ -54,10 +54,10 @@ class Daemon:
             fcntl.flock(start, fcntl.LOCK_EX)
             self._use = open(self.run / "use.lock", "w")  # noqa: SIM115 held for the session
             fcntl.flock(self._use, fcntl.LOCK_SH)
-            client, environment = rooted.client(self.run / "config", _environment(self.host))
-            if not _answers(client, environment):
+            client, variables = rooted.client(self.run / "config", environment(self.host))
+            if not _answers(client, variables):
                 rooted.start(self.data, self.run, tied=False)
-            return client, environment
+            return client, variables
 
     def alone(self) -> bool:
         """Does no other session use the daemon?"""
@@ -131,8 +131,8 @@ def connect(own_daemon: type[Daemon] = Daemon) -> Iterator[Engine]:
     try:
         found, reasons = None, []
         for client in _clients():
-            if _answers(client, _environment()):
-                engine = Engine(client, _environment())
+            if _answers(client, environment()):
+                engine = Engine(client, environment())
                 reason = _builds(engine)
                 if not reason:
                     found = engine
@@ -166,9 +166,10 @@ def _clients() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _environment(host: str | None = None) -> dict[str, str]:
-    environment = dict(os.environ)
-    environment.update(
+def environment(host: str | None = None) -> dict[str, str]:
+    """The variables to run a client with; `host` is the address of the daemon to talk to."""
+    variables = dict(os.environ)
+    variables.update(
         DOCKER_BUILDKIT="1",
         # The daemon's own builder sees local images and leaves its result among them.
         BUILDX_BUILDER="default",
@@ -178,16 +179,16 @@ def _environment(host: str | None = None) -> dict[str, str]:
         NO_COLOR="1",
     )
     if host:
-        environment["DOCKER_HOST"] = host
-    return environment
+        variables["DOCKER_HOST"] = host
+    return variables
 
 
-def _answers(client: str, environment: dict[str, str]) -> bool:
+def _answers(client: str, variables: dict[str, str]) -> bool:
     """Does a daemon answer there?"""
     try:
         result = subprocess.run(
             [client, "version", "--format", "{{.Server.Version}}"],
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
