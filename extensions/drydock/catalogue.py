@@ -27,7 +27,7 @@ from .versions import Version, is_supported, version
 FOLDER = Path(__file__).parents[1] / "catalogue"
 
 # In the order in which the form lists them.
-FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 
 Row = TypeVar("Row")
 

@@ -25,7 +25,7 @@ from drydock.jinja import DrydockExtension
 from drydock.questions import QUESTIONS
 from tests.support import projects, stacks
 
-FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 PLATFORMS = ("docker", "openshift", "ovh", "sagemaker", "vertex")
 ROWS = stacks.raw()
 CATALOGUE = Catalogue()

@@ -14,7 +14,7 @@ from drydock.solver import solve
 CHOICES: dict[str, list] = {
     "workload": ["train", "serve"],
     "accelerator": ["cpu", "gpu"],
-    "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"],
+    "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "ci": ["github", "gitlab", "none"],
     "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FLAVOURS = ["base", "runtime", "cudnn-runtime", "devel", "cudnn-devel"]
-FRAMEWORKS = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
+FRAMEWORKS = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"]
 
 
 def numbers(text: str | None) -> list[int]:
