@@ -30,7 +30,7 @@ GOOD = {
         "Family 👨\u200d👩\u200d👧 and می\u200cخواهم",
         "x",
     ],
-    "workload": ["train", "serve"],
+    "workload": ["train", "serve", "both"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch"],
     "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "[8.6]", "[any]"]

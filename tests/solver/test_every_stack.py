@@ -40,7 +40,7 @@ def answer_sets(draw: Any) -> dict[str, Any]:
         "compile_cuda": draw(some.booleans()),
     }
     rest = {
-        "workload": some.sampled_from(("train", "serve")),
+        "workload": some.sampled_from(("train", "serve", "both")),
         "driver": some.sampled_from([one for one in DRIVERS if one]),
         "python_version": some.sampled_from(shipped.pythons),
         "framework_version": some.sampled_from([row["version"] for row in builds]),

@@ -417,6 +417,22 @@ def test_a_project_starts_with_the_packages_of_its_kind_and_no_others(
     assert "skops" in train and "skops" not in started(workload="train", framework="jax")
 
 
+def test_a_project_that_trains_and_serves_has_what_only_its_server_needs_in_a_group(
+    catalogue: Catalogue,
+) -> None:
+    def stack(workload: str) -> dict:
+        return stack_of(catalogue, {"workload": workload, "framework": "jax"})
+
+    train, serve, both = stack("train"), stack("serve"), stack("both")
+    assert both["dependencies"] == train["dependencies"]
+    every = {*train["dependencies"], *serve["dependencies"]}
+    assert {*both["serve_dependencies"]} == every.difference(train["dependencies"])
+    assert {"fastapi", "uvicorn"} <= names(both["serve_dependencies"])
+    assert "pydantic-settings" not in names(both["serve_dependencies"])
+    assert not train["serve_dependencies"] and not serve["serve_dependencies"]
+    assert names(both["dev_dependencies"]) == {"httpx2", "pytest"}
+
+
 def test_the_cpu_group_has_the_build_for_the_cpu_of_the_same_release(catalogue: Catalogue) -> None:
     answers = {**GPU, "framework": "jax", "gpus": ["H100"], "driver": "580"}
     framework = stack_of(catalogue, {**answers, "framework_version": "0.11.2"})["framework"]
@@ -432,11 +448,11 @@ def test_wheels_that_leave_cuda_to_the_image_bring_none(catalogue: Catalogue) ->
     assert "cudnn" in old["base"]["image"]
 
 
-def test_a_tool_of_drydocks_own_tests_is_none_of_a_project(
+def test_a_tool_of_drydock_itself_is_none_of_a_project(
     catalogue: Catalogue, rows: dict[str, Any]
 ) -> None:
     own = {name for name, row in rows["tools"].items() if row.get("projects") is False}
-    assert own == {"checkov"}
+    assert own == {"checkov", "copier", "copier-template-extensions"}
     tools = stack_of(catalogue, {})["tools"]
     assert set(tools) == rows["tools"].keys() - own
     assert {key for tool in tools.values() for key in tool} <= {

@@ -12,7 +12,7 @@ from drydock.request import read_request
 from drydock.solver import solve
 
 CHOICES: dict[str, list] = {
-    "workload": ["train", "serve"],
+    "workload": ["train", "serve", "both"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],

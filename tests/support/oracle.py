@@ -166,7 +166,12 @@ class Oracle:
         workload = answers["workload"]
         rules: list[tuple[tuple[Any, ...], Callable[[Any], bool]]] = [
             (("kind", kind), lambda each: (each["build"]["cuda"] is not None) == (kind == "gpu")),
-            (("workload", workload), lambda each: workload in each["framework"]["workloads"]),
+            (
+                ("workload", workload),
+                lambda each: ({"train", "serve"} if workload == "both" else {workload}).issubset(
+                    each["framework"]["workloads"]
+                ),
+            ),
             (("today", today), lambda each: self.alive(each, today)),
         ]
         if answers["compile_cuda"]:

@@ -36,7 +36,7 @@ def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
         yield {
             "framework": framework,
             "accelerator": "gpu" if gpu else "cpu",
-            "workload": chance.choice(("train", "serve", "serve")),
+            "workload": chance.choice(("train", "serve", "serve", "both")),
             "gpus": tuple(chance.choice((picked, picked, picked if forward else ["any"])))
             if gpu
             else (),

@@ -265,7 +265,7 @@ def test_an_answer_to_a_question_that_the_new_version_lacks_is_not_lost_in_silen
     """As where a fork that asks it has kept the tags of the template that it was made from."""
     project = versions.project()
     with_team = versions.add(ask_for_a_team)
-    projects.copier(*UPDATE, f"--vcs-ref={with_team}", "--data=team=speech", cwd=project)
+    projects.copier(*UPDATE, f"--vcs-ref={with_team}", "--data", "team=speech", cwd=project)
     assert answers_of(project)["team"] == "speech"
     projects.commit_all(project, "Ours")
     again = versions.add(ask_for_a_team)
