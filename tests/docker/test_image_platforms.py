@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -31,32 +29,6 @@ VERTEX = {
     "AIP_PREDICT_ROUTE": f"{HEALTH}:predict",
 }
 """The variables that Vertex AI sets for a model that was uploaded without routes."""
-
-
-@pytest.fixture
-def smoke(docker: Engine, tmp_path: Path) -> Callable[..., str]:
-    """Run the project's own smoke test on its image: answers all that it said."""
-
-    def run(one: Image, outputs: Path | None = None) -> str:
-        folder = tmp_path / "project"
-        shutil.copytree(one.project / "scripts", folder / "scripts")
-        if outputs:
-            shutil.copytree(outputs, folder / "outputs")
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "docker").symlink_to(shutil.which(docker.client))
-        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-        ran = subprocess.run(
-            ["sh", "scripts/smoke-test.sh", one.tag],
-            cwd=folder,
-            env={**docker.environment, "PATH": path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
-    return run
 
 
 def stopped_and_resumed(docker: Engine, one: Image, how: dict) -> subprocess.CompletedProcess[str]:
