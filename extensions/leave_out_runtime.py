@@ -22,10 +22,10 @@ def leave_out(project: Path, package: str) -> None:
     if "Drydock's" not in _text(runtime / "__init__.py"):
         return  # a folder of the user's that has this name
     shutil.rmtree(runtime)
-    for path in tests.glob("test_*.py"):
-        # Two modules of a name, here and among the owner's, are an error for pytest.
-        if f"{package}.runtime" in _text(path) or (tests.parent / path.name).is_file():
-            path.unlink()
+    # By the names that the template has: a test of the user's in a folder of this name stays.
+    template = Path(__file__).resolve().parents[1] / "template" / "tests" / "runtime"
+    for path in template.rglob("*.py*"):
+        (tests / path.name.removesuffix(".jinja")).unlink(missing_ok=True)
     if tests.is_dir() and not any(tests.iterdir()):
         tests.rmdir()
 

@@ -270,9 +270,10 @@ def test_what_is_mended_in_the_runtime_reaches_a_project_and_joins_the_edits_of_
     assert not (project / "tests" / "runtime" / "test_files.py").exists()
 
 
-def test_a_project_without_the_runtime_goes_on_without_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workload", ["train", "serve"])
+def test_a_project_without_the_runtime_goes_on_without_it(workload: str, tmp_path: Path) -> None:
     template = since("0.3.0", tmp_path / "drydock")
-    project = copy(template, tmp_path / "demo", "v0.3.0", lock=False)
+    project = copy(template, tmp_path / "demo", "v0.3.0", lock=False, workload=workload)
     before = {name for name in projects.files(project) if name.startswith(("src/", "tests/"))}
     for later in ("v1000.0.1", "v1000.0.2"):
         update(project, "--skip-tasks")
