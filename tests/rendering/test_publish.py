@@ -52,7 +52,10 @@ REPORT = json.dumps({"publish": {"containerimage.digest": "sha256:ab12"}}, inden
 def publish(
     project: Path, tmp_path: Path, *tags: str, **variables: str
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the project's script with the stand-in; returns how it ended and the calls it made."""
+    """Run the project's script with the stand-in; returns how it ended and the calls it made.
+
+    Those with which the smoke test gets a sample of data into the container are left out.
+    """
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/docker").write_text(DOCKER)
     (tmp_path / "bin/docker").chmod(0o755)
@@ -68,7 +71,8 @@ def publish(
         capture_output=True,
         text=True,
     )
-    return done, log.read_text().splitlines()
+    samples = ("volume ", "create ", "rm ")
+    return done, [call for call in log.read_text().splitlines() if not call.startswith(samples)]
 
 
 def workflow(project: Path) -> dict:
