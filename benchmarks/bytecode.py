@@ -21,8 +21,8 @@ from benchmarks.run import HERE, PREFIX, Bench, docker_engine, fit, load, machin
 from benchmarks.subject import WORKLOADS, Subject
 
 ROUNDS = 5
-RUN = " && python /mnt/bytecode.py"
-FOLDERS = 'folders = [sysconfig.get_path("stdlib"), sys.prefix]'
+PACKAGES = 'paths = list(missing(f"{LAYER}/opt/venv", set()))'
+LIBRARY = 'if MORE == ["stdlib"]:'
 VARIANTS = {
     "none": "none",
     "packages": "of the packages",
@@ -32,14 +32,15 @@ VARIANTS = {
 
 def vary(context: Path, variant: str) -> None:
     """Take bytecode out of a generated project. Raises SystemExit where there is no such line."""
-    dockerfile, script = context / "Dockerfile", context / "scripts" / "bytecode.py"
-    lines, folders = dockerfile.read_text(), script.read_text()
-    if lines.count(RUN) < 3 or FOLDERS not in folders:
+    script = context / "scripts" / "layer.py"
+    text = script.read_text()
+    if PACKAGES not in text or LIBRARY not in text:
         raise SystemExit("the generated project compiles in another way by now: fix bytecode.py")
+    if variant != "all":
+        text = text.replace(LIBRARY, "if False:")
     if variant == "none":
-        dockerfile.write_text(lines.replace(RUN, ""))
-    elif variant == "packages":
-        script.write_text(folders.replace(FOLDERS, "folders = [sys.prefix]"))
+        text = text.replace(PACKAGES, "paths = []")
+    script.write_text(text)
 
 
 def measure(bench: Bench, rounds: int, starts: int) -> dict[str, dict]:

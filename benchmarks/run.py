@@ -61,12 +61,7 @@ class OwnDaemon(daemon.Daemon):
 
     def __init__(self) -> None:
         """Choose a folder of its own."""
-        super().__init__(cache_folder().with_name("drydock-benchmarks") / "docker")
-        self.data.mkdir(parents=True, exist_ok=True)
-
-    def _start(self, client: str, network: list[str]) -> bool:
-        # No bridge: two daemons would share it, and nothing here needs one.
-        return super()._start(client, ["--bridge=none", "--iptables=false"])
+        super().__init__(cache_folder().with_name("drydock-benchmarks") / "docker-images")
 
     def tidy(self, engine: Engine, limit: int = 0) -> None:
         """Remove layers, keep what was downloaded."""
@@ -145,6 +140,7 @@ class Bases:
         self._build(lines, with_uv)
         return {
             "BASE_IMAGE": base,
+            "BUILDER_IMAGE": base,
             "UV_IMAGE": self.uv,
             "UV_PYTHON_IMAGE": with_uv,
             "POETRY_VERSION": POETRY,

@@ -51,6 +51,21 @@ WORKLOADS = {
         bump="1.9.0",
         rounds=5,
     ),
+    "jax": Workload(
+        name="jax",
+        title="JAX server, CUDA wheels",
+        answers={
+            "workload": "serve",
+            "accelerator": "gpu",
+            "framework": "jax",
+            "advanced": True,
+            "gpu_base": "slim",
+        },
+        package="jax",
+        imported="jax",
+        bump="0.11.2",
+        rounds=1,
+    ),
     "torch": Workload(
         name="torch",
         title="PyTorch server, CUDA wheels",

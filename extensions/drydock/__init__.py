@@ -15,11 +15,13 @@ The form (`copier.yml`) asks; this package answers. A module imports only from t
 | `solver` | the first combination of rows that breaks no rule |
 | `fixes`, `refusal` | the nearest answers that work; why answers conflict, in a sentence |
 | `form` | defaults, choices and checks for each question |
+| `preflight`, `changes` | do the answers of an earlier run still work, and may they change? |
 | `stack/` | what the templates read: `keys` lists it, the others compute it |
+| `prompt` | makes room for a refusal at a prompt |
 | `jinja` | the thin layer that Copier's Jinja calls |
 
-Everything but `jinja` is a pure function of a catalogue and a mapping of answers. Nothing in here
-formats an image tag: the solver returns rows of the catalogue or nothing. There is no network
-access, no subprocess and no write; the only files read are the catalogue and, for the default of
-one question, the version of a loaded NVIDIA driver.
+Everything but `prompt` and `jinja` is a pure function of a catalogue and a mapping of answers.
+Nothing in here formats an image tag: the solver returns rows of the catalogue or nothing. There is
+no network access, no subprocess and no write; the only files read are the catalogue and, for the
+default of one question, the version of a loaded NVIDIA driver.
 """

@@ -27,7 +27,7 @@ from .versions import Version, is_supported, version
 FOLDER = Path(__file__).parents[1] / "catalogue"
 
 # In the order in which the form lists them.
-FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 
 Row = TypeVar("Row")
 
@@ -67,8 +67,6 @@ class Catalogue:
             row["name"]: row["address"] for row in data["sources"]["sources"]
         }
         self.branches = _rows(DriverBranch, data["drivers"]["branches"])
-        # The first NVIDIA Container Toolkit that loads the cuda-compat of an image.
-        self.container_toolkit: str = data["drivers"]["container_toolkit"][0]["version"]
         self.forward: dict[str, list[int]] = {
             row["cuda"]: row["branches"] for row in data["drivers"]["forward"]
         }
@@ -272,6 +270,7 @@ def _wheels(framework: str, data: Mapping[str, Any]) -> Iterator[Wheel]:
                     for name, pythons in release.get("companion_gaps", {}).items()
                 },
                 "libraries": build.get("libraries", []),
+                "unknown_targets": release.get("unknown_targets", []),
                 "broken": build.get("broken")
                 or release.get("broken")
                 or cpu_broken[build["version"]],

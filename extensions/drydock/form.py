@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-from copier.errors import UserMessageError
-
-from .answers import as_bool, check_alone
+from .answers import as_names, check_alone
 from .catalogue import Catalogue
 from .names import name_of_folder
-from .questions import ADVANCED, GPU_QUESTIONS, QUESTIONS, Answers, every_value, today
-from .refusal import explain, refusal, sentence_of
+from .questions import GPU_QUESTIONS, Answers, every_value, today
+from .refusal import refusal
 from .request import SOLVER_QUESTIONS, BadAnswerError, read_request
 from .solver import solve
 
@@ -30,13 +29,11 @@ def choices(catalogue: Catalogue, answers: Answers, question: str) -> list[str |
         KeyError: the question has no list of values.
     """
     others = _without(answers, question)
-    values = _possible(catalogue, others, question, every_value(catalogue, others, question))
+    values = possible(catalogue, others, question, every_value(catalogue, others, question))
     if question == "framework":
         return [[catalogue.frameworks[value].title, value] for value in values]
     if question == "platform":
         return [[catalogue.platforms[value].title, value] for value in values]
-    if question == "gpus":
-        return [[_gpu_label(catalogue, value), value] for value in values]
     return list(values)
 
 
@@ -44,7 +41,7 @@ def _without(answers: Answers, question: str) -> dict[str, Any]:
     return {name: value for name, value in answers.items() if name != question}
 
 
-def _possible(
+def possible(
     catalogue: Catalogue, others: Answers, question: str, values: Iterable[str]
 ) -> Iterator[str]:
     """Yield the values of a question with which the other answers have a solution."""
@@ -59,18 +56,32 @@ def _possible(
             yield value
 
 
-def _gpu_label(catalogue: Catalogue, name: str) -> str:
-    if name == "any":
-        return "any (not known yet)"
-    gpu = catalogue.gpus[name]
-    if not gpu.is_model:
-        return f"another GPU of compute capability {name} ({gpu.generation})"
-    return f"{name} ({gpu.generation}, compute capability {gpu.compute})"
+def gpus_to_name(catalogue: Catalogue, answers: Answers) -> str:
+    """Return the models that can be answered beside the other answers, for the question `gpus`.
+
+    A few lines of at most 78 columns for each brand, the newest generation first.
+    """
+    titles = {
+        "datacentre": "Data centre",
+        "workstation": "Workstation",
+        "geforce": "GeForce",
+        "jetson": "Jetson",
+    }
+    names = [name for name in choices(catalogue, answers, "gpus") if name != "any"]
+    newest_first = sorted(names, key=lambda name: -catalogue.gpus[name].compute_number)
+    lines = []
+    for brand, title in titles.items():
+        models = [name for name in newest_first if catalogue.gpus[name].brand == brand]
+        # A name stays on one line, so its spaces are no spaces until the lines are broken.
+        text = f"{title}: " + ", ".join(name.replace(" ", "\0") for name in models)
+        lines += wrap(text, 76, max_lines=3, placeholder=" …") if models else []
+    return "\n".join(f"  {line}" for line in lines).replace("\0", " ")
 
 
-def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str]:
+def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list[str] | None:
     """Return the default of a question: a value that is valid with every other answer given.
 
+    For `gpus` it is None, which means "any": nothing that one would have to delete at the prompt.
     Where the answers given conflict already there is none; `stack` then says why.
 
     Raises:
@@ -83,8 +94,21 @@ def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list
         return name_of_folder(catalogue, str(settings.get("dst_path") or "."))
     others = _without(answers, question)
     preferred = _preferred(catalogue, others, question)
-    value = next(_possible(catalogue, others, question, preferred), preferred[0])
-    return [value] if question == "gpus" else value
+    value = next(possible(catalogue, others, question, preferred), preferred[0])
+    if question == "gpus":
+        return None if value == "any" else [value]
+    return value
+
+
+def stored(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:
+    """Return the answers as the answers file has them: `gpus`, however typed, is a list."""
+    names = {"gpus": list(as_names(catalogue, answers["gpus"]))} if "gpus" in answers else {}
+    return {**answers, **names}
+
+
+def is_locked(folder: str) -> bool:
+    """Tell whether a project has its lock; the task that writes it may have failed."""
+    return (Path(folder) / "uv.lock").is_file()
 
 
 def _preferred(catalogue: Catalogue, others: Answers, question: str) -> list[str]:
@@ -131,55 +155,6 @@ def check(catalogue: Catalogue, answers: Answers, question: str, value: Any) -> 
     except BadAnswerError:
         # Another answer is at fault, and is refused at its own question.
         return ""
-
-
-def preflight(catalogue: Catalogue, answers: Answers, given: Answers | None = None) -> bool:
-    """Look at the answers given in advance, before the first question is asked.
-
-    Args:
-        catalogue: the facts.
-        answers: every answer known by now, an earlier run's among them.
-        given: the ones given for this run, by --data or --data-file; all of them by default.
-
-    Returns:
-        True.
-
-    Raises:
-        UserMessageError: the first bad answer, or answers that conflict, in one line.
-    """
-    given = answers if given is None else given
-    known = {name: value for name, value in answers.items() if name in QUESTIONS}
-    gpu = str(known.get("accelerator", "cpu")) == "gpu"
-    for name in QUESTIONS:
-        if name not in given or (name in GPU_QUESTIONS and "accelerator" in known and not gpu):
-            continue
-        sentence = check_alone(catalogue, known, name, given[name])
-        sentence = sentence or _not_asked(known, name, given[name])
-        if sentence:
-            raise UserMessageError(f"{name}: {sentence}")
-    try:
-        request = read_request(catalogue, known)
-    except BadAnswerError:
-        # An earlier run's answer that is no longer offered: Copier asks that question again.
-        return True
-    if solve(catalogue, request) is None:
-        conflict = explain(catalogue, request)
-        if any(name in given for name, _ in conflict.answers):
-            raise UserMessageError(sentence_of(catalogue, request, conflict))
-    return True
-
-
-def _not_asked(answers: Answers, question: str, value: Any) -> str:
-    """Say that an answer given in advance has no effect, or one that would not be remembered."""
-    if str(value).lower() in ("", "auto", "false", "[]"):
-        return ""
-    if question in GPU_QUESTIONS and "accelerator" not in answers:
-        return "It is asked only for a GPU; give accelerator=gpu too."
-    if question in ADVANCED and not as_bool(answers.get("advanced", False)):
-        return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
-    if question == "forward_compat" and "gpus" not in answers:
-        return "It is for data centre GPUs; give gpus too, for example gpus=[A100]."
-    return ""
 
 
 def with_defaults(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:

@@ -20,12 +20,25 @@ BROUGHT_ALONG = (
 )
 
 
-def check_project_name(catalogue: Catalogue, text: str) -> str:
-    """Refuse what is no package name, and the names that are taken."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text) or len(text) > 63:
+LONGEST = 40
+"""Characters of a name at most. With more, a line of a generated file that imports from the package
+may be longer than the project's own ruff allows; tests/rendering tries it."""
+
+
+def check_project_name(catalogue: Catalogue, text: str, kept: str | None = None) -> str:
+    """Refuse what is no package name, what is too long for one, and the names that are taken.
+
+    Args:
+        catalogue: the facts.
+        text: the name.
+        kept: the name that a project has already, which stays as long as it is.
+    """
+    too_long = len(text) > LONGEST and text != kept
+    if too_long or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text):
         return (
-            f"{quoted(text)} is no project name; use at most 63 lower-case letters, digits and "
-            f"single hyphens, beginning with a letter, for example {_free_name(catalogue, text)}."
+            f"{quoted(text)} is no project name; use at most {LONGEST} lower-case letters, digits "
+            "and single hyphens, beginning with a letter, for example "
+            f"{_free_name(catalogue, text)}."
         )
     taken = taken_names(catalogue).get(text.replace("-", "_"))
     if taken:
@@ -36,7 +49,7 @@ def check_project_name(catalogue: Catalogue, text: str) -> str:
 def _free_name(catalogue: Catalogue, text: str) -> str:
     name = slug(text)
     free = name.replace("-", "_") not in taken_names(catalogue)
-    return name if free else slug(f"{name[:50]}-project")
+    return name if free else slug(f"{name[: LONGEST - 8]}-project")
 
 
 def taken_names(catalogue: Catalogue) -> dict[str, str]:
@@ -63,10 +76,10 @@ def name_of_folder(catalogue: Catalogue, folder: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return text as lower-case words joined by hyphens, at most 63 characters; never empty."""
+    """Return text as lower-case words joined by hyphens, as long as a name may be; never empty."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", plain)
     while words and not words[0][0].isalpha():
         words[0] = words[0].lstrip("0123456789")
         words = words if words[0] else words[1:]
-    return "-".join(words)[:63].strip("-") or "project"
+    return "-".join(words)[:LONGEST].strip("-") or "project"

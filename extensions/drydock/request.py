@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from .answers import as_bool, as_list, check_alone
+from .answers import as_names, check_alone
 from .catalogue import Catalogue
-from .questions import GPU_QUESTIONS, Answers
+from .questions import GPU_QUESTIONS, Answers, as_bool
 from .questions import today as day_of
 from .rows import Gpu
 from .versions import Version, version
@@ -21,7 +21,8 @@ class Request:
 
     `None`, or an empty tuple, means that the answer is free: any value will do. `gpus` holds
     names of the catalogue, or "any" alone. `today` is an ISO date. `accelerator` and
-    `forward_compat` are never free: they say which rules hold for the others.
+    `forward_compat` are never free: they say which rules hold for the others. `kept_python` is the
+    Python that the project has already: its end of life does not take it away.
     """
 
     today: str
@@ -37,6 +38,7 @@ class Request:
     gpu_base: str | None = None
     compile_cuda: bool = False
     forward_compat: bool = False
+    kept_python: str | None = None
 
     @cached_property
     def driver_version(self) -> Version | None:
@@ -44,7 +46,9 @@ class Request:
         return version(self.driver) if self.driver else None
 
 
-SOLVER_QUESTIONS = tuple(field.name for field in fields(Request) if field.name != "today")
+SOLVER_QUESTIONS = tuple(
+    field.name for field in fields(Request) if field.name not in ("today", "kept_python")
+)
 
 
 class BadAnswerError(ValueError):
@@ -57,12 +61,16 @@ def read_request(catalogue: Catalogue, answers: Answers) -> Request:
     Args:
         catalogue: the facts.
         answers: question to answer; strings as they stand on a command line are understood.
-            `today` (an ISO date) may be among them and defaults to the catalogue's own date.
+            `today` (an ISO date) may be among them and defaults to the catalogue's own date, and
+            `kept_python`.
 
     Raises:
         BadAnswerError: an answer is malformed or not in the catalogue.
     """
-    values: dict[str, Any] = {"today": day_of(catalogue, answers)}
+    values: dict[str, Any] = {
+        "today": day_of(catalogue, answers),
+        "kept_python": answers.get("kept_python"),
+    }
     given = {name: answers[name] for name in SOLVER_QUESTIONS if name in answers}
     if given.get("accelerator", "cpu") == "cpu":
         given = {name: value for name, value in given.items() if name not in GPU_QUESTIONS}
@@ -71,7 +79,7 @@ def read_request(catalogue: Catalogue, answers: Answers) -> Request:
         if sentence:
             raise BadAnswerError(f"{name}: {sentence}")
         if name == "gpus":
-            values[name] = as_list(value)
+            values[name] = as_names(catalogue, value)
         elif name in ("compile_cuda", "forward_compat"):
             values[name] = as_bool(value)
         elif str(value) != "auto":
@@ -123,4 +131,4 @@ def keep(request: Request, answers: Iterable[Answer]) -> Request:
     }
     values |= {"accelerator": request.accelerator, "forward_compat": request.forward_compat}
     gpus = tuple(value for name, value in kept if name == "gpus")
-    return Request(today=request.today, gpus=gpus, **values)
+    return Request(today=request.today, kept_python=request.kept_python, gpus=gpus, **values)

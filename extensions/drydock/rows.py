@@ -39,7 +39,8 @@ class Wheel:
     kernels are PTX alone to the version of its language. `libraries` are what the wheels require
     of NVIDIA's libraries; there are none where they were not read. `companions` maps packages that
     are built for this release, such as torchvision, to their versions, and `companion_gaps` those
-    without a wheel for some Pythons to these. `broken` says why the build cannot be installed.
+    without a wheel for some Pythons to these. `unknown_targets` are compute capabilities for which
+    the release's own tools compile nothing. `broken` says why the build cannot be installed.
     """
 
     framework: str
@@ -58,6 +59,7 @@ class Wheel:
     companions: Mapping[str, str]
     companion_gaps: Mapping[str, tuple[str, ...]]
     libraries: tuple[str, ...]
+    unknown_targets: tuple[str, ...]
     broken: str | None
 
     @property
@@ -203,7 +205,8 @@ class Platform:
     """Where containers run: their user, folders, port, routes and variables.
 
     `architecture` is set where every machine has the same, `runs_as` is the user and group that
-    the platform gives a container, and `registry` an example of where its images lie.
+    the platform gives a container, `registry` an example of where its images lie, and `compression`
+    what all that pulls images there can read.
     """
 
     name: str
@@ -216,6 +219,7 @@ class Platform:
     architecture: str | None
     runs_as: str
     registry: str
+    compression: str
     routes: Mapping[str, str | None]
     variables: Mapping[str, str]
     paths: Mapping[str, str]

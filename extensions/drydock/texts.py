@@ -105,13 +105,13 @@ def _is_package(name: str) -> bool:
     return bool(re.fullmatch(rf"[a-z0-9](?:{within})*(?<!-)", name)) and len(name) > 1
 
 
-def check_url(text: str) -> str:
-    """Refuse what is no web address, and credentials in one.
+def check_url(text: str, address: str = "https://pypi.example.com/simple") -> str:
+    """Refuse what is no web address, and credentials in one; `address` is an example.
 
     http:// is taken, since there are indexes inside of companies that have nothing else, and a
     project that has one must be able to update; `cautions` says what it risks.
     """
-    example = "for example https://pypi.example.com/simple"
+    example = f"for example {address}"
     if not text:
         return ""
     if not re.fullmatch(r"https?://[A-Za-z0-9.\-_~:/@%+\[\]]+", text):
@@ -129,10 +129,16 @@ def check_url(text: str) -> str:
     return "" if valid else f"{quoted(text)} names no host; answer an address, {example}."
 
 
+def check_python_mirror(text: str) -> str:
+    """Refuse what is no web address, as `check_url`."""
+    return check_url(text, "https://mirror.example.com/python-build-standalone")
+
+
 def cautions(answers: Mapping[str, Any]) -> list[str]:
     """Return a line for each index that is read without encryption, except on this machine.
 
-    uv checks a download against the hashes of uv.lock; but these come from the index, too.
+    uv checks a download against the hashes of uv.lock; but these come from the index, too. (It has
+    the hashes of CPythons in itself, so a mirror of them can change nothing.)
     """
     return [
         f"caution    {question} is not encrypted: whoever sits on the way can change what uv.lock "
@@ -157,4 +163,5 @@ CHECKS: dict[str, Callable[[str], str]] = {
     "package_index": check_url,
     "pytorch_index": check_url,
     "image_mirror": check_image_mirror,
+    "python_mirror": check_python_mirror,
 }

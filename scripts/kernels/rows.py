@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from scripts.kernels.fatbin import CUBIN, PTX, Code, Library
@@ -21,16 +22,10 @@ from scripts.kernels.wheels import MACHINES
 Row = dict[str, Any]
 
 CATALOGUE = Path(__file__).parents[2] / "extensions" / "catalogue"
-FRAMEWORKS = ("pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 # JAX's own package holds no GPU code: an extra brings the plugins of one CUDA major
 # (https://docs.jax.dev/en/latest/installation.html).
 PLUGINS = ("jax-{build}-plugin", "jax-{build}-pjrt")
-PROJECTS = {
-    "pytorch": ("torch",),
-    "jax": PLUGINS,
-    "tensorflow": ("tensorflow",),
-    "onnxruntime": ("onnxruntime-gpu",),
-}
 
 
 @dataclass(frozen=True)
@@ -77,14 +72,21 @@ def gpu_builds(framework: str) -> Iterator[Row]:
             yield row
 
 
+def projects(framework: str, build: Row) -> list[str]:
+    """List the projects on PyPI whose wheels hold the GPU code of a build."""
+    if framework == "jax":
+        return [plugin.format(build=build["build"]) for plugin in PLUGINS]
+    return [Requirement(text).name for text in build["requirements"]]
+
+
 def subjects() -> list[Subject]:
     """List the wheels that the builds of the catalogue install, one of them once."""
     builds: dict[tuple[str, str, str, str], list[str]] = {}
     for framework in FRAMEWORKS:
         for row in gpu_builds(framework):
-            for project in PROJECTS[framework]:
+            for project in projects(framework, row):
                 for host in MACHINES:
-                    key = (framework, row["version"], host, project.format(build=row["build"]))
+                    key = (framework, row["version"], host, project)
                     builds.setdefault(key, []).append(row["build"])
     return [
         Subject(framework, version, tuple(names), host, project)

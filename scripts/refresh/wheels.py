@@ -27,7 +27,7 @@ from scripts.refresh.reading import Source, UnreadableError, session
 from scripts.refresh.rows import Catalogue, Report, Row, insert, newest_first, one_line
 
 SOURCE = "pypi"
-FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 # A package without compiled files, and the one that has them; it goes with the newest version of
 # that one which is not newer than itself (https://docs.jax.dev/en/latest/jep/9419-jax-versioning.html).
 COMPILED = {"jax": "jaxlib"}
@@ -423,8 +423,10 @@ def _news(
     of_last = [row for row in builds if row["version"] == last["version"]]
     uploaded = release.uploaded
     if any(row["cuda"] or row["index"] for row in of_last) or not pythons or not uploaded:
+        # Wheels that hold compiled files but no part of Python, as XGBoost's, do not say for which.
+        named = pythons or [f"{one}?" for one in known if release.admits(one)] or ["unknown"]
         report.leave(
-            f"{framework['title']} {newest} is out (Python {', '.join(pythons or ['unknown'])}): "
+            f"{framework['title']} {newest} is out (Python {', '.join(named)}): "
             f"add it to {name}.json with the CUDA versions and kernels of its builds."
         )
         return

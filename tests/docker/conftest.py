@@ -7,6 +7,8 @@ they fail, because a CI run that skips them has not tested the image.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -137,7 +139,10 @@ def builder(docker: Engine, standin: standins.Standins) -> Callable[..., Build]:
                 standin(reference)
         except Unavailable as missing:
             projects.lacking(str(missing))
-        return docker.build(project, f"{TAG}{os.getpid()}/{name}", **how)
+        tag = f"{TAG}{os.getpid()}/{name}"
+        # Uncompressed, to be quick: containerd's image store keeps what a registry would get.
+        output = f"--output=type=image,name={tag},unpack=true,compression=uncompressed"
+        return docker.build(project, tag, **how, extra=[output])
 
     return build
 
@@ -170,3 +175,32 @@ def trained(
         return Trained(images.metrics(ran.stdout), outputs)
 
     return once(make)
+
+
+@pytest.fixture
+def smoke(docker: Engine, tmp_path: Path) -> Callable[..., str]:
+    """Run the project's own smoke test on its image: answers all that it said.
+
+    Further words are those of the script.
+    """
+
+    def run(one: Image, outputs: Path | None = None, *words: str) -> str:
+        folder = tmp_path / "project"
+        shutil.copytree(one.project / "scripts", folder / "scripts")
+        if outputs:
+            shutil.copytree(outputs, folder / "outputs")
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "docker").symlink_to(shutil.which(docker.client))
+        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+        ran = subprocess.run(
+            ["sh", "scripts/smoke-test.sh", one.tag, *words],
+            cwd=folder,
+            env={**docker.environment, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    return run

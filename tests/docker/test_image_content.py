@@ -57,6 +57,8 @@ PLANTED = [
     "src/digits/.env.local",
     "src/digits/server.pem",
     "src/digits/server.key",
+    "src/digits/credentials.json",
+    "src/id_rsa",
     "src/digits/__pycache__/old.cpython-313.pyc",
     "tests/secret.txt",
     "notebooks/explore.ipynb",

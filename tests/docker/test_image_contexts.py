@@ -107,6 +107,6 @@ def test_files_with_the_line_endings_of_windows_build_and_run(
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     built = builder(project, "context-crlf")
     assert built.step("/mnt/pylock.framework.toml").cached
-    assert built.step("/mnt/pylock.image.toml").cached
+    assert built.step("/mnt/pylock.rest.toml").cached
     ran = docker.run(built.tag, "--help", **one.strict())
     assert "--epochs" in ran.stdout

@@ -128,7 +128,7 @@ def test_another_version_of_the_project_compiles_nothing(
     )
     assert again.step("[lock 3/3]").ran
     assert again.step("--no-build-isolation").cached
-    assert again.step("/mnt/pylock.image.toml").cached
+    assert again.step("/mnt/pylock.rest.toml").cached
 
 
 def test_a_laptop_has_neither(compiled: tuple[Path, Build]) -> None:

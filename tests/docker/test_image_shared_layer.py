@@ -19,13 +19,24 @@ from tests.support.docker.exported import Exported
 from tests.support.docker.machines import Machine
 from tests.support.host import Unavailable
 
-FRAMEWORK = "/mnt/pylock.framework.toml"
-REST = "/mnt/pylock.image.toml"
+FRAMEWORK, REST = "framework", "rest"
+OTHER_BASE = "python:3.13-slim-bookworm"
+
+
+def step(stage: str) -> str:
+    """A part of the name of the step that installs what a stage brings."""
+    return f"/mnt/pylock.{stage}.toml"
+
+
+def link(stage: str) -> str:
+    """A part of what the image's history says of the layer of a stage."""
+    return f"COPY /{stage}/ /"
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Images of three projects with one framework. The second's builder had no cache of the first.
+    """Images of three projects with one framework. The second's builder had no cache of the first,
+    and it differs in its base image, platform, user, system packages, workload and dependencies.
 
     `third` differs from `first` in everything but what it depends on, and comes from the builder of
     `second`. `tag` is `first` as a daemon loaded it from its file, `published` is what goes to a
@@ -55,7 +66,13 @@ def fleet(
 
     first = project("alpha", description="Tells digits apart", workload="train")
     second = project(
-        "beta-two", description="Answers", workload="serve", platform="ovh", ci="gitlab"
+        "beta-two",
+        description="Answers",
+        workload="serve",
+        platform="ovh",
+        ci="gitlab",
+        advanced=True,
+        apt_packages="tini",
     )
     images.replace(second / "pyproject.toml", 'version = "0.1.0"', 'version = "3.2.1"')
     images.uv(second, "add", "--no-sync", "humanize")
@@ -65,7 +82,7 @@ def fleet(
     images.replace(third / "pyproject.toml", 'version = "0.1.0"', 'version = "9.0"')
     images.uv(third, "lock")
     try:
-        references = images.base_images(first)
+        references = [*images.base_images(first), OTHER_BASE]
         for reference in references:
             standin(reference)
         with machines.machines(docker) as (here, there):
@@ -74,7 +91,8 @@ def fleet(
                     machine.provide(reference)
             with ThreadPoolExecutor() as both:
                 alpha = both.submit(here.export, first, folder / "alpha.tar", no_cache=True)
-                beta = there.export(second, folder / "beta-two.tar", no_cache=True)
+                base = {"BASE_IMAGE": OTHER_BASE}
+                beta = there.export(second, folder / "beta-two.tar", no_cache=True, build_args=base)
                 gamma = there.export(third, folder / "gamma.tar")
                 # The SBOM needs an image from Docker Hub that makes it.
                 attest = ["--attest=type=provenance,mode=min"]
@@ -88,34 +106,36 @@ def fleet(
             archive.unlink()
 
 
-def assert_same(one: Exported, other: Exported, step: str) -> None:
-    """The layers that `step` made are one and the same; says what differs where they are not."""
-    first, second = one.layer(step), other.layer(step)
+def assert_same(one: Exported, other: Exported, stage: str) -> None:
+    """The layers of a stage are one and the same; says what differs where they are not."""
+    first, second = one.layer(link(stage)), other.layer(link(stage))
     if first.digest != second.digest:
         found = exported.differences(one.content(first), other.content(second))
         pytest.fail(f"{len(found)} differences:\n" + "\n".join(found[:20]), pytrace=False)
 
 
-def test_two_projects_built_apart_have_one_framework_layer(fleet: Fleet) -> None:
-    assert fleet.first.build.step(FRAMEWORK).ran and fleet.second.build.step(FRAMEWORK).ran
-    assert fleet.first.layer(FRAMEWORK).size > 100_000_000
-    assert_same(fleet.first, fleet.second, FRAMEWORK)
+@pytest.mark.parametrize("stage", ["python", FRAMEWORK, "compiled"])
+def test_a_layer_is_the_same_in_projects_of_other_bases_and_platforms_built_apart(
+    fleet: Fleet, stage: str
+) -> None:
+    assert fleet.first.layers()[0].digest != fleet.second.layers()[0].digest, "the same base"
+    for image in (fleet.first, fleet.second):
+        assert image.build.step(step(FRAMEWORK)).ran
+    assert fleet.first.layer(link(FRAMEWORK)).size > 100_000_000
+    assert_same(fleet.first, fleet.second, stage)
 
 
 def test_two_projects_with_the_same_dependencies_have_one_layer_of_them_too(fleet: Fleet) -> None:
-    assert fleet.third.build.step(FRAMEWORK).cached
-    assert fleet.first.build.step(REST).ran and fleet.third.build.step(REST).ran
-    assert fleet.first.layer(REST).digest != fleet.second.layer(REST).digest
+    assert fleet.third.build.step(step(FRAMEWORK)).cached
+    assert fleet.first.build.step(step(REST)).ran and fleet.third.build.step(step(REST)).ran
+    assert fleet.first.layer(link(REST)).digest != fleet.second.layer(link(REST)).digest
     assert_same(fleet.first, fleet.third, REST)
 
 
 def test_the_framework_layer_has_only_the_environment_so_that_a_new_base_keeps_it(
     fleet: Fleet,
 ) -> None:
-    """Bytecode of the standard library, which running Python leaves behind, has the time stamps of
-    the base image in it: a rebuilt base would make another layer of the same framework.
-    """
-    paths = fleet.first.content(fleet.first.layer(FRAMEWORK))
+    paths = fleet.first.content(fleet.first.layer(link(FRAMEWORK)))
     assert [path for path in paths if path.endswith("/site-packages/sklearn/__init__.py")]
     assert [
         path for path in paths if path != "opt" and not f"{path}/".startswith("opt/venv/")
@@ -176,7 +196,7 @@ def test_a_start_compiles_nothing_of_the_packages_and_of_python_itself(fleet: Fl
 def test_every_file_of_the_layers_is_dated_alike(fleet: Fleet) -> None:
     """Else the digests would be equal only by luck of the clock."""
     for image in (fleet.first, fleet.second):
-        times = {entry[4] for entry in image.content(image.layer(FRAMEWORK)).values()}
+        times = {entry[4] for entry in image.content(image.layer(link(FRAMEWORK))).values()}
         assert times == {315532800}, json.dumps(sorted(times))
 
 

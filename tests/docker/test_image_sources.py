@@ -62,7 +62,7 @@ def test_another_dependency_does_not_compile_it_again(
     again = builder(project, "compiled-more")
     assert again.step("/mnt/pylock.source.toml").cached
     assert again.step("/mnt/pylock.framework.toml").cached
-    assert again.step("/mnt/pylock.image.toml").ran
+    assert again.step("/mnt/pylock.rest.toml").ran
 
 
 def test_a_build_without_any_cache_compiles_it_all_the_same(

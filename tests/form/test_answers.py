@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from drydock import form, solver
 from drydock.catalogue import Catalogue
 from drydock.jinja import DrydockExtension
+from drydock.preflight import preflight
 from drydock.questions import QUESTIONS, every_value
 from drydock.request import BadAnswerError, read_request
 from drydock.stack import solution_of, stack_of
@@ -47,10 +48,11 @@ def environment() -> SandboxedEnvironment:
 
 
 def test_every_framework_that_does_the_work_can_be_chosen(catalogue: Catalogue) -> None:
-    every = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
+    every = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"]
     serve = {"workload": "serve"}
     assert values_of(form.choices(catalogue, serve, "framework")) == every
-    assert values_of(form.choices(catalogue, {"workload": "train"}, "framework")) == every[:-1]
+    trains = [name for name in every if name != "onnxruntime"]
+    assert values_of(form.choices(catalogue, {"workload": "train"}, "framework")) == trains
     gpu = {"accelerator": "gpu"}
     assert values_of(form.choices(catalogue, gpu | serve, "framework")) == every[1:]
     platforms = values_of(form.choices(catalogue, {}, "platform"))
@@ -115,7 +117,7 @@ def test_defaults_taken_one_after_the_other_always_end_in_a_stack(
 def test_the_defaults_of_a_gpu_project(catalogue: Catalogue) -> None:
     answers = {"accelerator": "gpu"}
     assert form.default(catalogue, answers, "framework") == "pytorch"
-    assert form.default(catalogue, answers, "gpus") == ["any"]
+    assert form.default(catalogue, answers, "gpus") is None, "any, without a word to delete"
     assert form.default(catalogue, answers, "python_version") == "3.13"
     assert form.default(catalogue, {}, "framework") == "scikit-learn"
     # The newest that works where the usual one does not.
@@ -297,28 +299,28 @@ def test_a_refusal_names_the_answers_the_rule_and_what_works(catalogue: Catalogu
 
 def test_an_answer_for_a_gpu_without_one_is_refused_and_not_forgotten(catalogue: Catalogue) -> None:
     with pytest.raises(UserMessageError, match="accelerator=gpu"):
-        form.preflight(catalogue, {"gpus": ["V100"]})
-    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "gpu"})
-    assert form.preflight(catalogue, {"gpus": ["V100"], "accelerator": "cpu"})
+        preflight(catalogue, {"gpus": ["V100"]})
+    assert preflight(catalogue, {"gpus": ["V100"], "accelerator": "gpu"})
+    assert preflight(catalogue, {"gpus": ["V100"], "accelerator": "cpu"})
 
 
 def test_an_advanced_answer_that_would_not_be_remembered_is_refused(catalogue: Catalogue) -> None:
     with pytest.raises(UserMessageError, match="framework_version: .*advanced=true"):
-        form.preflight(catalogue, {"framework_version": "1.8.0"})
-    assert form.preflight(catalogue, {"framework_version": "auto"})
-    assert form.preflight(catalogue, {"framework_version": "1.8.0", "advanced": "true"})
+        preflight(catalogue, {"framework_version": "1.8.0"})
+    assert preflight(catalogue, {"framework_version": "auto"})
+    assert preflight(catalogue, {"framework_version": "1.8.0", "advanced": "true"})
 
 
 def test_answers_of_an_earlier_run_do_not_stop_the_next_one(catalogue: Catalogue) -> None:
     """A Python that has ended since is asked again; it is no reason to refuse the update."""
-    assert form.preflight(catalogue, {"python_version": "3.10"}, given={})
-    assert form.preflight(catalogue, {"python_version": "2.7"}, given={})
+    assert preflight(catalogue, {"python_version": "3.10"}, given={})
+    assert preflight(catalogue, {"python_version": "2.7"}, given={})
     with pytest.raises(UserMessageError, match="end of life"):
-        form.preflight(catalogue, {"python_version": "3.10"})
+        preflight(catalogue, {"python_version": "3.10"})
     # But what is given for this run must go with them.
     earlier = {"accelerator": "gpu", "framework": "pytorch", "gpus": ["V100"]}
     with pytest.raises(UserMessageError, match="V100"):
-        form.preflight(catalogue, {**earlier, "driver": "610"}, given={"driver": "610"})
+        preflight(catalogue, {**earlier, "driver": "610"}, given={"driver": "610"})
 
 
 def context(**answers: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from drydock import form
 from drydock.answers import check_alone
 from drydock.catalogue import Catalogue
 from drydock.names import check_project_name, slug, taken_names
+from drydock.preflight import preflight
 from drydock.questions import QUESTIONS
 
 shipped = Catalogue()
@@ -29,10 +30,11 @@ GOOD = {
         "Family 👨\u200d👩\u200d👧 and می\u200cخواهم",
         "x",
     ],
-    "workload": ["train", "serve"],
+    "workload": ["train", "serve", "both"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch"],
-    "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "[8.6]", "[any]"],
+    "gpus": [["any"], ["V100"], ["V100", "RTX 4090"], "[V100, A100]", "[8.6]", "[any]"]
+    + ["L4", "T4, RTX 4090,", "['8.6', \"GB10 (DGX Spark)\"]", 8.6, None, "", [], "[]"],
     "driver": ["580", "535.183.01", "525.60.13", 580],
     "python_version": ["3.11", "3.14", 3.13],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
@@ -67,6 +69,7 @@ GOOD = {
     ],
     "pytorch_index": ["", "https://mirror.example.com/whl"],
     "image_mirror": ["", "registry.example.com/proxy", "localhost:5000", "mirror:5000/docker.io"],
+    "python_mirror": ["", "https://mirror.example.com/python-build-standalone"],
 }
 
 # What is refused, and a word of the sentence that says what to answer instead.
@@ -92,7 +95,7 @@ BAD = {
         ("two--dashes", "two-dashes"),
         ("3d", "d"),
         ("", "project"),
-        ("a" * 64, "63"),
+        ("a" * 41, "40"),
         ("naïve", "naive"),
         ("a/b", "a-b"),
     ],
@@ -115,14 +118,15 @@ BAD = {
     "accelerator": [("cuda", "cpu, gpu"), ("tpu", "gpu")],
     "framework": [("torch", "pytorch"), ("keras", "tensorflow"), ("scikit", "scikit-learn")],
     "gpus": [
-        # Copier would end in a traceback, since it reads only a list.
-        ("V100", "brackets"),
+        # Copier, to which it is YAML, would end in a traceback.
+        *((text, "T4, L4") for text in ('"T4', "[T4", "T4]", "T4: L4", '"T4", "L4"', "T4,, L4")),
+        ({"T4": 1}, "no GPU"),
         (["V1OO"], "V100"),
         (["rtx 4090"], "RTX 4090"),
-        ([], "any"),
         (["any", "V100"], "V100"),
         ("[V100, H900]", "H100"),
-        (3, "brackets"),
+        (3, "A30"),
+        ("zebra", "such as L4"),
         ([8.8], "8.6"),
     ],
     "driver": [
@@ -132,6 +136,9 @@ BAD = {
         ("580.", "580"),
         ("", "580"),
         ("580.95.05.1", "580"),
+        (550.9, "550.90"),
+        (None, "no value"),
+        (["580"], "one text"),
     ],
     "python_version": [("3.9", "3.13"), ("3", "3.13"), (3.1, "quotes"), ("3.13.1", "3.13")],
     "platform": [("kubernetes", "docker"), ("SageMaker", "sagemaker")],
@@ -190,6 +197,7 @@ BAD = {
         ("proxy", "registry.example.com/proxy"),
         ("registry.example.com/proxy:1", "registry.example.com/proxy"),
     ],
+    "python_mirror": [("mirror.example.com/python-build-standalone", "https://mirror.example")],
 }
 
 
@@ -220,7 +228,7 @@ def test_a_bad_answer_is_refused_with_a_sentence_that_says_what_to_answer(
     assert sentence.endswith(".")
     assert "\n" not in sentence and sentence.isprintable()
     with pytest.raises(UserMessageError) as caught:
-        form.preflight(shipped, {**answers, "advanced": True, question: value})
+        preflight(shipped, {**answers, "advanced": True, question: value})
     assert str(caught.value) == f"{question}: {sentence}"
 
 
@@ -252,7 +260,7 @@ def test_the_default_name_of_any_folder_is_a_valid_name(folder: str) -> None:
         ("Ünïcode", "unicode"),
         ("日本", "project"),
         ("123", "project"),
-        ("x" * 80, "x" * 63),
+        ("x" * 80, "x" * 40),
     ],
 )
 def test_the_default_name_is_the_folder_as_a_slug(tmp_path: Path, folder: str, name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from copier.errors import UserMessageError
 
 from drydock.catalogue import Catalogue
 from drydock.form import with_defaults
@@ -50,6 +51,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
         ADVANCED | {"framework": "pytorch"},
     ),
     ("image_mirror", "https://reg.acme.com", "reg.acme.com/proxy", "reg", ADVANCED),
+    ("python_mirror", "acme.com/cpython", "https://acme.com/cpython", "https://", ADVANCED),
 ]
 IDS = [f"{case[0]}-{str(case[1])[:12]!r}" for case in CASES]
 
@@ -119,6 +121,46 @@ def test_the_prompt_refuses_what_the_command_line_refuses(
     assert isinstance(result.exception, ValueError), result
     assert question in str(result.exception)
     assert says in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("H100", ["H100"]),
+        ("L4,T4", ["T4", "L4"]),
+        ("[T4, L4]", ["T4", "L4"]),
+        ("8.6", ["8.6"]),
+        ('["RTX 4090", 9.0]', ["RTX 4090", "9.0"]),
+        ("", ["any"]),
+    ],
+)
+def test_gpus_are_stored_as_a_list_however_they_are_given(
+    template: Path, tmp_path: Path, typed: str, stored: list[str]
+) -> None:
+    """The list is in the order of the catalogue, so that another order changes no file."""
+    folder = projects.generate(template, tmp_path / "demo", **GPU, gpus=typed)
+    answers = yaml.safe_load((folder / ".copier-answers.yml").read_text())
+    assert answers["gpus"] == stored
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "says"),
+    [
+        ("description", None, "no value"),
+        ("apt_packages", ["libgl1", "ffmpeg"], "one text"),
+        ("python_version", 3.1, "in quotes"),
+        ("driver", 550.9, "in quotes"),
+        ("advanced", [True], "one text"),
+        ("gpus", {"H100": 1}, "no GPU"),
+        ("gpus", "[H100", "T4, L4"),
+    ],
+)
+def test_what_yaml_makes_of_an_answer_is_refused_in_one_sentence(
+    template: Path, tmp_path: Path, question: str, value: object, says: str
+) -> None:
+    """Where Copier itself would end in a traceback, or take another value than the one meant."""
+    with pytest.raises(UserMessageError, match=f"^{question}: .*{says}"):
+        projects.generate(template, tmp_path / "demo", **{**GPU, **ADVANCED, question: value})
 
 
 @pytest.mark.parametrize(

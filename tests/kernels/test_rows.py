@@ -23,7 +23,7 @@ def measured_builds() -> Iterator[Any]:
         for build in rows.gpu_builds(framework):
             for host in rows.MACHINES:
                 wheels = page.of_build(MEASURED, framework, build, host)
-                if len(wheels) == len(rows.PROJECTS[framework]):
+                if len(wheels) == len(rows.projects(framework, build)):
                     name = f"{framework}-{build['version']}-{build['build']}-{host}"
                     yield pytest.param(build, host, wheels, id=name)
 

@@ -15,7 +15,7 @@ from tests.support.host import Unavailable
 
 # The loopback index has one wheel of torch, for one Python.
 TORCH = {"advanced": True, "framework_version": "2.13.0", "python_version": "3.11"}
-FRAMEWORKS = {"pytorch": TORCH, "jax": {}, "tensorflow": {}, "onnxruntime": {}}
+FRAMEWORKS = {"pytorch": TORCH, "jax": {}, "tensorflow": {}, "onnxruntime": {}, "xgboost": {}}
 KINDS = [
     (framework, workload)
     for framework in FRAMEWORKS

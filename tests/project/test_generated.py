@@ -21,6 +21,7 @@ from tests.support import projects
 KINDS = {
     "train": {},
     "serve": {"workload": "serve"},
+    "both": {"workload": "both"},
     # The other platforms have the code of the first.
     "sagemaker-train": {"platform": "sagemaker"},
     "sagemaker-serve": {"platform": "sagemaker", "workload": "serve"},

@@ -21,6 +21,7 @@ CASES = [
     ("tensorflow", "GTX 1080", CUDNN),
     ("jax", "GTX 980", (*CUDNN, "nvidia-nccl-cu12")),
     ("tensorflow", "GTX 980", (*CUDNN, "nvidia-nccl-cu12")),
+    ("xgboost", "GTX 980", ("nvidia-nccl-cu12",)),
 ]
 
 

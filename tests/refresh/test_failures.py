@@ -19,7 +19,7 @@ OPTIONS = {"registry": "--registry", "index": "--index", "end of life": "--end-o
 # The files that a source writes.
 FILES = {
     "registry": {"python", "nvidia-cuda", "uv"},
-    "index": {"scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "tools"},
+    "index": {"scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost", "tools"},
     "end of life": {"systems"},
 }
 ANSWERS = {

@@ -83,6 +83,7 @@ def push_all(registry: Registry, files: dict[str, Any]) -> None:
         registry.push(row["image"], environment, ("amd64",), content=row["release"])
     others = [row["image"] for row in files["python"]["images"] + files["uv"]["uv"]]
     others += [files["tools"]["docker"][key] for key in ("image", "service")]
+    others.append(files["tools"]["moby/buildkit"]["image"])
     for image in others:
         _, repository, tag = split(image)
         registry.push(f"{repository}:{tag}", {}, ("amd64",))

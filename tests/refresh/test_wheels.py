@@ -306,3 +306,17 @@ def test_rows_of_older_releases_are_read_too(read_once: World) -> None:
     read_once.pages["torch"].append(wheel("torch", "2.8.0", "3.14", day="2025-08-06"))
     row = released(read_once.refresh(), "pytorch", "2.8.0")
     assert (row["pythons"], row["released"]) == (["3.14"], "2025-08-06")
+
+
+def test_of_wheels_that_name_no_python_a_person_is_told_which_may_run_them(
+    read_once: World,
+) -> None:
+    read_once.pages["xgboost"] = []
+    for version, requires in (("3.2.0", ">=3.10"), ("3.3.0", ">=3.14")):
+        file = wheel("xgboost", version, "py3", requires=requires)
+        file["filename"] = f"xgboost-{version}-py3-none-manylinux_2_28_x86_64.whl"
+        read_once.pages["xgboost"].append(file)
+    outcome = read_once.refresh()
+    assert released(outcome, "xgboost", "3.2.0")["pythons"] == ["3.13"]
+    (told,) = outcome.left
+    assert "3.3.0 is out (Python 3.14?" in told

@@ -135,7 +135,6 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
                 ),
                 row("cuda-release-notes", branch=575, cuda="12.9", kind="ended", end_of_life=None),
             ],
-            "container_toolkit": [row("cuda-release-notes", version="1.17.5")],
             "forward": [row("cuda-release-notes", cuda="12.8", branches=[535])],
         },
         "python": {
@@ -235,6 +234,11 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
             "framework": framework("tensorflow", "tensorflow"),
             "releases": [release("2.20.0", ["3.13"])],
             "builds": [build("2.20.0", "tensorflow")],
+        },
+        "xgboost": {
+            "framework": framework("xgboost", "xgboost"),
+            "releases": [release("3.2.0", ["3.13"])],
+            "builds": [build("3.2.0", "xgboost")],
         },
         "onnxruntime": {
             "framework": framework("onnxruntime", "onnxruntime"),
@@ -427,6 +431,7 @@ class World:
             "jax": [wheel("jax", "0.8.1", "py3")],
             "jaxlib": [wheel("jaxlib", "0.8.1")],
             "tensorflow": [wheel("tensorflow", "2.20.0")],
+            "xgboost": [wheel("xgboost", "3.2.0")],
             "onnxruntime": [wheel("onnxruntime", "1.23.2"), wheel("onnxruntime", "1.22.0")],
             "onnxruntime-gpu": [wheel("onnxruntime-gpu", "1.23.2")],
             "jax-cuda13-plugin": [wheel("jax-cuda13-plugin", "0.8.1")],

@@ -25,7 +25,7 @@ from drydock.jinja import DrydockExtension
 from drydock.questions import QUESTIONS
 from tests.support import projects, stacks
 
-FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 PLATFORMS = ("docker", "openshift", "ovh", "sagemaker", "vertex")
 ROWS = stacks.raw()
 CATALOGUE = Catalogue()
@@ -103,15 +103,38 @@ def test_a_combination_is_rendered_or_refused_in_a_sentence(
         hold_together(files, context)
 
 
+def lists_fit_stages(docker: str, stages: list[tuple[str, str]]) -> None:
+    """Each list that `lock` writes has a stage that installs it, and the last stage adds each of
+    them as a layer that depends on nothing below it, and does nothing else with files.
+    """
+    command = r"python split_lock\.py pylock\.group\.toml pylock\.image\.toml(?: \\\n(.*))?\n"
+    [words] = re.findall(command, docker)
+    lists = [*words.split(), "framework", "rest"]
+    named = [name for _, name in stages]
+    assert [name for name in named if name in lists] == lists
+    for name in (*lists, "source"):
+        assert docker.count(f"source=/lock/pylock.{name}.toml,target=/mnt/pylock.{name}.toml") == 1
+    last = docker[docker.rindex("\nFROM base\n") :]
+    links = re.findall(r"^COPY --link --from=(\S+) /(\S+)/ /$", last, re.M)
+    folders = [name for name in named if name == "folders"]
+    assert links == [(name, name) for name in ("python", *lists, "compiled", "code", *folders)]
+    after = last[last.index("COPY --link") :]
+    touching = re.findall(r"^(?:RUN|ADD|WORKDIR|VOLUME|COPY (?!--link --from=)).*", after, re.M)
+    assert touching == [], "a step that needs the files of the image makes a builder fetch them"
+
+
 def hold_together(files: dict[str, str], context: dict[str, Any]) -> None:
     """The Dockerfile and pyproject.toml say what the stack says, and each other."""
     stack = context["stack"]
     docker = files["Dockerfile"]
     assert re.findall(r"^ARG BASE_IMAGE=(.*)", docker, re.M) == [stack["base"]["image"]]
-    stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?", docker, re.M)
+    assert re.findall(r"^ARG BUILDER_IMAGE=(.*)", docker, re.M) == [stack["python"]["image"]]
+    stages = re.findall(r"^FROM (\S+)(?: AS ([\w-]+))?", docker, re.M)
     images = {image for image, _ in stages} - {name for _, name in stages}
     devel = {stack["devel"]["image"]} if stack["devel"] else set()
-    assert images == {"${BASE_IMAGE}", stack["uv"]["image"], *devel}
+    arguments = {"${BASE_IMAGE}", "${BUILDER_IMAGE}"}
+    assert images == {*arguments, "scratch", stack["uv"]["image"], *devel}
+    lists_fit_stages(docker, stages)
     assert f'requires-python = "=={context["python_version"]}.*"' in files["pyproject.toml"]
     assert files[".python-version"].strip() == context["python_version"]
     for names in re.findall(r"TORCH_CUDA_ARCH_LIST=\"(.*)\"", docker):

@@ -1,4 +1,4 @@
-"""What `--trust` runs: code without network, without writes and with no process but `uv lock`."""
+"""What `--trust` runs: no network, no writes, and no process but `uv lock` and `git diff`."""
 
 from __future__ import annotations
 
@@ -26,29 +26,32 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def test_copier_runs_nothing_but_the_extension_the_lock_and_one_migration() -> None:
+def test_copier_runs_nothing_but_the_extension_the_lock_and_two_migrations() -> None:
     config = yaml.safe_load((projects.ROOT / "copier.yml").read_text())
     own = [name for name in config["_jinja_extensions"] if name.startswith("extensions/")]
     assert own == ["extensions/entry.py:DrydockExtension"]
     commands = [task["command"] for task in config["_tasks"] + config["_migrations"]]
-    assert [command[0] for command in commands] == ["{{ _copier_python }}"] * 3, "no shell"
-    lock, migration, lock_again = (command[1:] for command in commands)
+    assert [command[0] for command in commands] == ["{{ _copier_python }}"] * 4, "no shell"
+    lock, migration, report, lock_again = (command[1:] for command in commands)
     assert lock == lock_again and len(lock) == 1 and "'extensions', 'lock.py'" in lock[0]
     assert "'extensions', 'leave_out_runtime.py'" in migration[0]
+    assert "'extensions', 'report.py'" in report[0] and len(report) == 1
     assert migration[1:] == ["{{ package }}"]
     scripts = {path.name for path in EXTENSIONS.glob("*.py")}
-    assert scripts == {"entry.py", "lock.py", "leave_out_runtime.py"}
+    assert scripts == {"entry.py", "lock.py", "leave_out_runtime.py", "report.py"}
 
 
 def test_the_trusted_code_imports_little() -> None:
     lock = {"__future__", "os", "re", "shutil", "subprocess", "sys"}
     assert imports(EXTENSIONS / "lock.py") <= lock
-    assert imports(EXTENSIONS / "leave_out_runtime.py") <= {"pathlib", "re", "shutil", "sys"}
+    assert imports(EXTENSIONS / "report.py") <= {"__future__", "shutil", "subprocess", "sys"}
+    assert imports(EXTENSIONS / "leave_out_runtime.py") <= {"pathlib", "shutil", "sys"}
     assert imports(EXTENSIONS / "entry.py") <= {"sys", "importlib", "pathlib", "uuid"}
     # A module of the package that were imported by its full name would be one of another version.
     calculates = {"difflib", "functools", "inspect", "itertools", "json", "keyword", "operator"}
     calculates |= {"re", "sys", "unicodedata", "urllib", "collections", "dataclasses", "pathlib"}
-    calculates |= {"__future__", "typing", "copier", "jinja2"}
+    calculates |= {"__future__", "typing", "copier", "copier_template_extensions", "jinja2"}
+    calculates |= {"textwrap", "prompt_toolkit"}  # the second is what Copier's prompts are made of
     assert len(PACKAGE) > 20
     for path in PACKAGE:
         assert imports(path) <= calculates, path
@@ -107,7 +110,8 @@ def test_the_extension_opens_nothing_for_writing_and_starts_nothing(tmp_path: Pa
         for name, details in projects.form().items()
         if "drydock.default" in str(details.get("default"))
     ]
-    calls += ["{{ drydock.preflight() }}", "{{ drydock.stack() }}"]
+    calls += ["{{ drydock.preflight() }}", "{{ drydock.stack() }}", "{{ drydock.is_locked() }}"]
+    calls += ["{{ drydock.gpus_to_name() }}", "{{ drydock.stored({'gpus': 'L4'}) }}"]
     context = {
         "_copier_conf": {"data": {}, "dst_path": "/somewhere/demo"},
         "_folder_name": "demo",

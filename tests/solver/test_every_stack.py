@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from drydock.catalogue import Catalogue
-from drydock.form import check, preflight, with_defaults
+from drydock.form import check, with_defaults
+from drydock.preflight import preflight
 from drydock.questions import QUESTIONS
 from drydock.stack import stack_of
 from tests.support import stacks
@@ -39,7 +40,7 @@ def answer_sets(draw: Any) -> dict[str, Any]:
         "compile_cuda": draw(some.booleans()),
     }
     rest = {
-        "workload": some.sampled_from(("train", "serve")),
+        "workload": some.sampled_from(("train", "serve", "both")),
         "driver": some.sampled_from([one for one in DRIVERS if one]),
         "python_version": some.sampled_from(shipped.pythons),
         "framework_version": some.sampled_from([row["version"] for row in builds]),

@@ -11,7 +11,8 @@ import pytest
 from copier.errors import UserMessageError
 
 from drydock.catalogue import Catalogue
-from drydock.form import check, choices, preflight
+from drydock.form import check, choices
+from drydock.preflight import preflight
 from drydock.refusal import explain, refusal
 from drydock.request import Request
 from drydock.solver import Solution, solve
@@ -132,8 +133,7 @@ def test_it_compiles_ptx_too(catalogue: Catalogue) -> None:
 def test_the_project_says_what_runs_on_which_branch(catalogue: Catalogue) -> None:
     stack = stack_of(catalogue, {**OLD, "forward_compat": True})
     assert "13.2 base" in stack["why"][0]
-    toolkit = f"NVIDIA Container Toolkit {catalogue.container_toolkit} or newer"
-    assert f"535 or newer of branch 535 with {toolkit}, which loads" in stack["why"][1]
+    assert "535 or newer of branch 535 with NVIDIA Container Toolkit 1.17.5" in stack["why"][1]
     assert "driver     535 or newer of branch 535, or 595 or newer" in stack["summary"]
 
 

@@ -49,15 +49,12 @@ def test_a_capability_may_be_a_geforce(solve: Solve) -> None:
         assert solution.image.cuda == image, gpu
 
 
-def test_a_capability_stands_behind_the_models_and_has_a_label(catalogue: Catalogue) -> None:
-    offered = choices(catalogue, {"accelerator": "gpu", "framework": "pytorch"}, "gpus")
-    values = [value for _, value in offered]
+def test_a_capability_stands_behind_the_models(catalogue: Catalogue) -> None:
+    values = choices(catalogue, {"accelerator": "gpu", "framework": "pytorch"}, "gpus")
     models = [value for value in values if value in catalogue.gpus and not is_number(value)]
     numbers = [value for value in values if is_number(value)]
     assert values == ["any", *models, *numbers]
-    assert dict((value, label) for label, value in offered)["8.6"] == (
-        "another GPU of compute capability 8.6 (Ampere)"
-    )
+    assert "8.6" in numbers
     assert "3.7" not in numbers, "no build holds code for it"
     assert "8.7" not in numbers, "a Jetson's"
 

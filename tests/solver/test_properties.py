@@ -30,7 +30,7 @@ def answer_sets(draw: Any) -> dict[str, Any]:
     answers = {
         "framework": framework,
         "accelerator": draw(some.sampled_from(("cpu", "gpu", "gpu"))),
-        "workload": draw(some.sampled_from((None, "train", "serve"))),
+        "workload": draw(some.sampled_from((None, "train", "serve", "both"))),
         "gpus": (),
         "driver": None,
         "python_version": draw(some.sampled_from((None, *shipped.pythons))),

@@ -195,6 +195,12 @@ CASES = (
         ("0.12.0.1", "cuda13", "", "nvidia/cuda:13.4.2-base-ubuntu24.04"),
     ),
     Case(
+        "release-compiles-for-gpu",
+        {"compile_cuda": True, "gpus": ("B300",), "framework_version": "2.7.1"},
+        None,
+        ("2.7.1", "cu128"),
+    ),
+    Case(
         "compiler-matches-wheel",
         {"compile_cuda": True, "cuda": "12.1", "gpu_base": "slim"},
         ("2.5.1", "cu121", "", "", "nvidia/cuda:12.1.1-devel-ubuntu22.04"),

@@ -360,7 +360,15 @@ def test_ci_tests_with_the_python_of_the_project_on_the_newest_debian(
     answers = {**GPU, "gpus": ["L4"], "driver": "580", "gpu_base": "nvidia"}
     # Debian 12 has the same Pythons, and is still supported on that day.
     stack = stack_of(catalogue, {**answers, "python_version": python, "today": "2026-01-15"})
-    assert stack["python"] == {"source": "managed", "image": f"python:{python}-slim-trixie"}
+    # Ubuntu 24.04 has an older glibc than that Debian, where the packages are installed.
+    assert stack["base"]["image"].endswith("ubuntu24.04")
+    assert stack["python"] == {
+        "source": "managed",
+        "image": f"python:{python}-slim-trixie",
+        "manylinux": "manylinux_2_39",
+    }
+    slim = stack_of(catalogue, {**answers, "python_version": python, "gpu_base": "slim"})
+    assert slim["python"]["manylinux"] is None
 
 
 @pytest.mark.parametrize(
@@ -409,6 +417,22 @@ def test_a_project_starts_with_the_packages_of_its_kind_and_no_others(
     assert "skops" in train and "skops" not in started(workload="train", framework="jax")
 
 
+def test_a_project_that_trains_and_serves_has_what_only_its_server_needs_in_a_group(
+    catalogue: Catalogue,
+) -> None:
+    def stack(workload: str) -> dict:
+        return stack_of(catalogue, {"workload": workload, "framework": "jax"})
+
+    train, serve, both = stack("train"), stack("serve"), stack("both")
+    assert both["dependencies"] == train["dependencies"]
+    every = {*train["dependencies"], *serve["dependencies"]}
+    assert {*both["serve_dependencies"]} == every.difference(train["dependencies"])
+    assert {"fastapi", "uvicorn"} <= names(both["serve_dependencies"])
+    assert "pydantic-settings" not in names(both["serve_dependencies"])
+    assert not train["serve_dependencies"] and not serve["serve_dependencies"]
+    assert names(both["dev_dependencies"]) == {"httpx2", "pytest"}
+
+
 def test_the_cpu_group_has_the_build_for_the_cpu_of_the_same_release(catalogue: Catalogue) -> None:
     answers = {**GPU, "framework": "jax", "gpus": ["H100"], "driver": "580"}
     framework = stack_of(catalogue, {**answers, "framework_version": "0.11.2"})["framework"]
@@ -424,11 +448,11 @@ def test_wheels_that_leave_cuda_to_the_image_bring_none(catalogue: Catalogue) ->
     assert "cudnn" in old["base"]["image"]
 
 
-def test_a_tool_of_drydocks_own_tests_is_none_of_a_project(
+def test_a_tool_of_drydock_itself_is_none_of_a_project(
     catalogue: Catalogue, rows: dict[str, Any]
 ) -> None:
     own = {name for name, row in rows["tools"].items() if row.get("projects") is False}
-    assert own == {"checkov"}
+    assert own == {"checkov", "copier", "copier-template-extensions"}
     tools = stack_of(catalogue, {})["tools"]
     assert set(tools) == rows["tools"].keys() - own
     assert {key for tool in tools.values() for key in tool} <= {

@@ -12,9 +12,9 @@ from drydock.request import read_request
 from drydock.solver import solve
 
 CHOICES: dict[str, list] = {
-    "workload": ["train", "serve"],
+    "workload": ["train", "serve", "both"],
     "accelerator": ["cpu", "gpu"],
-    "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"],
+    "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "ci": ["github", "gitlab", "none"],
     "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],
@@ -28,6 +28,7 @@ CHOICES: dict[str, list] = {
     "package_index": ["", "https://pypi.example.com/simple"],
     "pytorch_index": ["", "https://pytorch.example.com/whl"],
     "image_mirror": ["", "registry.example.com/proxy"],
+    "python_mirror": ["", "https://mirror.example.com/python-build-standalone"],
     "description": ["Forecasts demand", 'It\'s a "test" with a \\ and an é: # {{ braces }}'],
 }
 """What is tried for each question. The order of the names is that of the form."""

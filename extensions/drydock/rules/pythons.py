@@ -30,4 +30,6 @@ def python_has_image(catalogue: Catalogue, python: str) -> bool:
 @rule
 def python_is_supported(catalogue: Catalogue, request: Request, python: str) -> bool:
     """A Python past its end of life is never chosen."""
-    return is_supported(catalogue.python_end[python], request.today)
+    # One that a project has already stays with a note: `stack.reasons`, docs/decisions/0017.
+    kept = request.python_version == request.kept_python == python
+    return kept or is_supported(catalogue.python_end[python], request.today)

@@ -24,7 +24,7 @@ from .packages import (
     requirements,
     tools,
 )
-from .reasons import summary, why
+from .reasons import python_age, summary, why
 
 
 def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
@@ -53,6 +53,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "companions": companions(solution),
         "constraints": constraints(catalogue, solution),
         "dependencies": requirements(catalogue, solution, platform, "dependencies"),
+        "serve_dependencies": requirements(catalogue, solution, platform, "serve"),
         "dev_dependencies": requirements(catalogue, solution, platform, "dev"),
         "build_dependencies": requirements(catalogue, solution, platform, "build"),
         "platform": _platform(catalogue, solution, platform),
@@ -61,6 +62,7 @@ def stack_of(catalogue: Catalogue, answers: Answers) -> Stack:
         "why": why(catalogue, solution),
         "summary": [
             *summary(catalogue, solution, mirror),
+            *python_age(catalogue, solution),
             *notes(catalogue, solution),
             *cautions(answers),
         ],

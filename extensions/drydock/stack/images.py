@@ -9,6 +9,7 @@ from ..catalogue import Catalogue
 from ..kernels import binary_runs, kernel_runs, read_kernel
 from ..request import gpu_rows, host_of
 from ..solver import Solution
+from ..versions import version
 from .keys import BaseImage, DevelImage, Python, Uv
 
 
@@ -33,11 +34,15 @@ def base_image(solution: Solution, mirror: str) -> BaseImage:
 
 
 def python_of(catalogue: Catalogue, solution: Solution, mirror: str) -> Python:
-    """Return where Python comes from."""
+    """Return where Python comes from, and where packages are installed."""
     plain = catalogue.python_image(solution.python)
+    built, run = (catalogue.systems[image.os].glibc for image in (plain, solution.image))
     return {
         "source": "image" if solution.image.kind == "slim" else "managed",
         "image": from_name(plain.image, plain.digest, mirror),
+        "manylinux": f"manylinux_{run.replace('.', '_')}"
+        if version(run) < version(built)
+        else None,
     }
 
 

@@ -28,6 +28,8 @@ class Stack(TypedDict):
     """For constraint-dependencies of [tool.uv]: libraries that no longer run one of the GPUs."""
     dependencies: list[str]
     """Requirements that a project starts with, beside its framework."""
+    serve_dependencies: list[str]
+    """What only the server imports, in a project that also trains."""
     dev_dependencies: list[str]
     build_dependencies: list[str]
     """Requirements of the environment in which a dependency is compiled."""
@@ -65,7 +67,11 @@ class Python(TypedDict):
     source: str
     """ "image" where the base image has it, "managed" where uv installs it."""
     image: str
-    """The plain Python image in which CI tests the project."""
+    """The plain Python image in which CI tests the project and the Dockerfile installs packages."""
+    manylinux: str | None
+    """The tag of the newest wheels that the base image can load, such as "manylinux_2_39", where it
+    has an older glibc than that image; else None (https://peps.python.org/pep-0600/).
+    """
 
 
 class Uv(TypedDict):
@@ -153,6 +159,8 @@ class Platform(TypedDict):
     """The Docker platform to build for, such as "linux/arm64"; None: that of the builder."""
     runs_as: str
     registry: str
+    compression: str
+    """Of the layers of an image that is published: "gzip" or "zstd"."""
     routes: Mapping[str, str | None]
     variables: Mapping[str, str]
     paths: Mapping[str, str]

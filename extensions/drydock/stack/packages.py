@@ -118,22 +118,40 @@ def _named(gpu: Gpu) -> str:
 
 
 def requirements(catalogue: Catalogue, solution: Solution, platform: str, group: str) -> list[str]:
-    """Return what a project of this kind starts with in a group, beside the framework."""
+    """Return what a project of this kind starts with in a group, beside the framework.
+
+    A project that trains and serves has what only its server imports in a group of its own,
+    `serve`, so that the image of the trainer goes without.
+    """
     framework, workload = solution.framework.name, solution.request.workload
-    return [
-        row.requirement
-        for row in catalogue.dependencies
-        if row.group == group
-        and (row.frameworks is None or framework in row.frameworks)
-        and (row.workloads is None or workload in row.workloads)
-        and (row.platforms is None or platform in row.platforms)
-    ]
+
+    def listed(workload: str | None, group: str) -> list[str]:
+        return [
+            row.requirement
+            for row in catalogue.dependencies
+            if row.group == group
+            and (row.frameworks is None or framework in row.frameworks)
+            and (row.workloads is None or workload in row.workloads)
+            and (row.platforms is None or platform in row.platforms)
+        ]
+
+    if workload != "both":
+        return listed(workload, group)
+    trainer = listed("train", "dependencies")
+    if group == "dependencies":
+        return trainer
+    more = (
+        listed("serve", "dependencies")
+        if group == "serve"
+        else sorted({*listed("train", group), *listed("serve", group)})
+    )
+    return [requirement for requirement in more if requirement not in trainer]
 
 
 def tools(catalogue: Catalogue) -> dict[str, dict[str, str]]:
     """Return the tools of a project's CI and hooks, without where each row was read.
 
-    One that says `projects: false` is for Drydock's own tests.
+    One that says `projects: false` is for Drydock's own tests, or for scripts/update_tools.py.
     """
     return {
         name: {

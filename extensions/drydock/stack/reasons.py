@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..catalogue import Catalogue
 from ..solver import Solution
+from ..versions import is_supported
 from .drivers import driver_age, driver_floor, last_branch
 from .images import behind_mirror
 
@@ -58,3 +59,15 @@ def summary(catalogue: Catalogue, solution: Solution, mirror: str) -> list[str]:
     if wheel.download_mb:
         lines.append(f"download   about {wheel.download_mb / 1000:.1f} GB of wheels for the image")
     return lines
+
+
+def python_age(catalogue: Catalogue, solution: Solution) -> list[str]:
+    """Return a line for the terminal if the Python has ended, which a project that has it keeps."""
+    python, today = solution.python, solution.request.today
+    end = catalogue.python_end[python]
+    if is_supported(end, today):
+        return []
+    return [
+        f"caution    Python {python} has had no fixes since {end}, and new projects do not get it: "
+        f"`copier update --data python_version={catalogue.common_python}` moves this one."
+    ]

@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.docker import rooted
 from tests.support.docker.cache import cache_folder
 from tests.support.docker.client import TAG, DockerError, Engine
 from tests.support.host import Unavailable
 
 
 class Daemon:
-    """A dockerd of the tests' own, shared by test sessions that run side by side.
+    """A daemon of the tests' own, shared by test sessions that run side by side.
 
     Its data lives in the cache folder and survives, which saves the next session the base images.
     Sessions hold a shared lock; the last one out stops the daemon.
@@ -32,63 +33,31 @@ class Daemon:
         Args:
             data: where the daemon keeps its images; default: in the cache folder of the tests.
         """
-        self.data = data or cache_folder() / "docker"
+        self.data = data or cache_folder() / "docker-images"
         # A socket's path may have 108 characters: the data can lie too deep for it. Two daemons
         # cannot share the data, so the name follows from that and not from anybody's TMPDIR.
         digest = hashlib.sha256(bytes(self.data)).hexdigest()[:8]
         self.run = Path("/tmp", f"drydock-docker-{os.getuid()}-{digest}")
         self.host = f"unix://{self.run}/docker.sock"
-        self.log = self.run / "dockerd.log"
         self._use = None
 
-    def acquire(self, client: str) -> str:
-        """Start the daemon unless a session beside this one did, and return its address."""
+    def acquire(self) -> tuple[str, dict[str, str]]:
+        """Start the daemon unless a session beside this one did.
+
+        Returns the client, and the variables to run it with. Raises Unavailable with the reason.
+        """
         if os.geteuid() != 0:
-            raise Unavailable("no Docker daemon answers, and only root can start one")
-        if not shutil.which("dockerd"):
-            raise Unavailable("no Docker daemon answers, and there is no dockerd to start")
+            raise Unavailable("only root can start a Docker for the tests")
+        self.data.mkdir(parents=True, exist_ok=True)
         self.run.mkdir(mode=0o700, exist_ok=True)
         with open(self.run / "start.lock", "w") as start:
             fcntl.flock(start, fcntl.LOCK_EX)
             self._use = open(self.run / "use.lock", "w")  # noqa: SIM115 held for the session
             fcntl.flock(self._use, fcntl.LOCK_SH)
-            if _answers(client, self.host):
-                return self.host
-            # Without the right to set up a bridge the rest still works: builds run on the host's
-            # network and containers on none.
-            for network in ([], ["--bridge=none", "--iptables=false"]):
-                if self._start(client, network):
-                    return self.host
-        last = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
-        raise Unavailable(f"dockerd did not start; its last words:\n{last}")
-
-    def _start(self, client: str, network: list[str]) -> bool:
-        pid = self.run / "docker.pid"
-        pid.unlink(missing_ok=True)
-        with open(self.log, "w") as log:
-            process = subprocess.Popen(
-                [
-                    "dockerd",
-                    f"--host={self.host}",
-                    f"--data-root={self.data}",
-                    f"--exec-root={self.run}/exec",
-                    f"--pidfile={pid}",
-                    *network,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None:
-            if _answers(client, self.host):
-                return True
-            time.sleep(0.3)
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-        return False
+            client, variables = rooted.client(self.run / "config", environment(self.host))
+            if not _answers(client, variables):
+                rooted.start(self.data, self.run, tied=False)
+            return client, variables
 
     def alone(self) -> bool:
         """Does no other session use the daemon?"""
@@ -153,29 +122,30 @@ def connect(own_daemon: type[Daemon] = Daemon) -> Iterator[Engine]:
     """A client with a daemon behind it; what it made is removed at the end.
 
     Args:
-        own_daemon: what to start where no daemon answers.
+        own_daemon: what to start where no daemon answers, or none that builds the images.
 
     Raises:
         Unavailable: where this machine has no Docker that builds; its text is the reason.
     """
-    clients = _clients()
-    if not clients:
-        raise Unavailable("no docker client on PATH")
     own = None
-    host = None
-    if not any(_answers(client, None) for client in clients):
-        own = own_daemon()
-        host = own.acquire(clients[0])
     try:
-        reasons = []
-        for client in clients:
-            reason = _builds(client, host)
-            if not reason:
-                found = Engine(client, _environment(host))
-                break
-            reasons.append(reason)
-        else:
-            raise Unavailable("; ".join(reasons))
+        found, reasons = None, []
+        for client in _clients():
+            if _answers(client, environment()):
+                engine = Engine(client, environment())
+                reason = _builds(engine)
+                if not reason:
+                    found = engine
+                    break
+                reasons.append(reason)
+        if not found:
+            own = own_daemon()
+            try:
+                found = Engine(*own.acquire())
+                if reason := _builds(found):
+                    raise Unavailable(reason)
+            except Unavailable as missing:
+                raise Unavailable("; ".join([*reasons, str(missing)])) from None
         try:
             yield found
         finally:
@@ -196,9 +166,10 @@ def _clients() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _environment(host: str | None) -> dict[str, str]:
-    environment = dict(os.environ)
-    environment.update(
+def environment(host: str | None = None) -> dict[str, str]:
+    """The variables to run a client with; `host` is the address of the daemon to talk to."""
+    variables = dict(os.environ)
+    variables.update(
         DOCKER_BUILDKIT="1",
         # The daemon's own builder sees local images and leaves its result among them.
         BUILDX_BUILDER="default",
@@ -208,17 +179,16 @@ def _environment(host: str | None) -> dict[str, str]:
         NO_COLOR="1",
     )
     if host:
-        environment["DOCKER_HOST"] = host
-        environment.pop("DOCKER_CONTEXT", None)
-    return environment
+        variables["DOCKER_HOST"] = host
+    return variables
 
 
-def _answers(client: str, host: str | None) -> bool:
+def _answers(client: str, variables: dict[str, str]) -> bool:
     """Does a daemon answer there?"""
     try:
         result = subprocess.run(
             [client, "version", "--format", "{{.Server.Version}}"],
-            env=_environment(host),
+            env=variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -229,15 +199,15 @@ def _answers(client: str, host: str | None) -> bool:
     return result.returncode == 0 and bool(result.stdout.strip())
 
 
-def _builds(client: str, host: str | None) -> str:
-    """Build a two-line image for real: '' when BuildKit made it, else why not."""
-    engine = Engine(client, _environment(host))
+def _builds(engine: Engine) -> str:
+    """Build a two-line image for real: '' when BuildKit made it as Docker 23 does, else why not."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "probe").write_text("probe\n")
-        Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY probe /probe\n")
+        Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY --link probe /probe\n")
         try:
             build = engine.build(Path(folder), None, timeout=120)
         except (DockerError, OSError, subprocess.TimeoutExpired) as error:
-            return f"{client} cannot build with BuildKit: {str(error).strip().splitlines()[-1]}"
+            last = str(error).strip().splitlines()[-1]
+            return f"{engine.client} cannot build what takes Docker 23 or newer: {last}"
         engine("image", "rm", "--force", build.image_id, check=False)
     return ""

@@ -22,6 +22,7 @@ _TORCH: dict[str, object] = {
 VARIANTS: dict[str, dict[str, object]] = {
     "sklearn-train": {"workload": "train"},
     "sklearn-serve": {"workload": "serve"},
+    "sklearn-both": {"workload": "both"},
     "sklearn-ovh": {"workload": "train", "platform": "ovh"},
     "sklearn-openshift": {"workload": "train", "platform": "openshift"},
     "sklearn-openshift-serve": {"workload": "serve", "platform": "openshift"},

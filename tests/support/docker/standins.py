@@ -6,12 +6,13 @@ the label `drydock.standin=true`, so that nobody takes it for the real image.
 What each stands for:
 
 - `python:X.Y-slim-SUITE`: Debian's minimal root of that suite with the libraries CPython links, and
-  this machine's CPython of that minor version under /usr/local, pip by ensurepip, no .pyc.
+  this machine's CPython of that minor version under /usr/local, pip by ensurepip, no .pyc; and, for
+  `uv python install`, a download list that points at this machine's CPythons.
 - `nvidia/cuda:X.Y.Z-base-ubuntuNN.NN`: the same root with no Python, the variables of the real
-  image, its user `ubuntu` (uid 1000, from 24.04 on), and, for `uv python install`, a download list
-  that points at this machine's CPythons.
+  image, and its user `ubuntu` (uid 1000, from 24.04 on).
 - `nvidia/cuda:X.Y.Z-devel-ubuntuNN.NN`: the same with Debian's compilers and the CUDA toolkit of
-  this machine, whatever its version; where there is none, with an nvcc that is the C++ compiler.
+  this machine, whatever its version; where there is none, with an nvcc that is the C++ compiler;
+  and the download list.
 - `ghcr.io/astral-sh/uv:X`: nothing but /uv and /uvx, from the wheel of that version.
 """
 
@@ -110,13 +111,15 @@ def _slim_python(docker: Engine, context: Path, minor: str, suite: str) -> list[
         f" && ln -sf python{minor} python3 && ln -sf python{minor} python"
         f" && PYTHONDONTWRITEBYTECODE=1 python -m ensurepip --default-pip >/dev/null"
         " && find /usr/local -name __pycache__ -prune -exec rm -rf {} + ",
+        *_downloads(context, minor),
         'CMD ["python3"]',
     ]
 
 
-def _cuda_base(docker: Engine, context: Path, version: str, ubuntu: str) -> list[str]:
+def _downloads(context: Path, *minors: str) -> list[str]:
+    """Dockerfile lines with this machine's CPythons of those versions, for `uv python install`."""
     downloads = {}
-    for minor in ("3.10", "3.11", "3.12", "3.13", "3.14"):
+    for minor in minors:
         try:
             archive = cpython_tar(minor, "python")
         except Unavailable:
@@ -142,6 +145,13 @@ def _cuda_base(docker: Engine, context: Path, version: str, ubuntu: str) -> list
     if not downloads:
         raise Unavailable("no CPython outside /usr on this machine to make a stand-in of")
     (context / "downloads.json").write_text(json.dumps(downloads, indent=1))
+    return [
+        f"COPY downloads.json cpython-*.tar.gz {_LIST_FOLDER}/",
+        f"ENV UV_PYTHON_DOWNLOADS_JSON_URL={_LIST_FOLDER}/downloads.json",
+    ]
+
+
+def _cuda_base(docker: Engine, context: Path, version: str, ubuntu: str) -> list[str]:
     major = version.split(".")[0]
     # Ubuntu's own root has the user since 24.04: who adds an account with uid 1000 must see it.
     user = "useradd --create-home --shell /bin/bash --uid 1000 ubuntu"
@@ -152,8 +162,6 @@ def _cuda_base(docker: Engine, context: Path, version: str, ubuntu: str) -> list
         # Ubuntu's login shells keep the PATH of the image; Debian's set their own.
         "RUN sed -i '/^if .*id -u.*then$/,/^export PATH$/d' /etc/profile"
         " && ! grep -q '^ *PATH=' /etc/profile" + (f" && {user}" if float(ubuntu) >= 24.04 else ""),
-        f"COPY downloads.json cpython-*.tar.gz {_LIST_FOLDER}/",
-        f"ENV UV_PYTHON_DOWNLOADS_JSON_URL={_LIST_FOLDER}/downloads.json",
         f"ENV PATH=/usr/local/nvidia/bin:/usr/local/cuda/bin:{_SYSTEM_PATH} CUDA_VERSION={version}"
         " LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64"
         " NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility"
@@ -173,6 +181,7 @@ def _cuda_devel(docker: Engine, context: Path, version: str, ubuntu: str) -> lis
         (context / "cuda" / "bin" / "nvcc").chmod(0o755)
     return [
         *_cuda_base(docker, context, version, ubuntu)[:-1],
+        *_downloads(context, "3.10", "3.11", "3.12", "3.13", "3.14"),
         "RUN apt-get update && apt-get install --yes --no-install-recommends build-essential",
         "COPY cuda /usr/local/cuda",
         'CMD ["/bin/bash"]',

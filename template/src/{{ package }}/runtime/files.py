@@ -1,30 +1,78 @@
 """Files that are either whole or absent."""
 
+import io
 import os
+import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+UNFINISHED = ".unfinished-"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing, and move it to `path` once it is complete and on disk.
 
-    A process that is killed meanwhile leaves what was at `path` before.
+    A process that is killed meanwhile leaves what was at `path` before. A disk that is full, or
+    does not work, ends the program with a sentence.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".unfinished-{path.name}")
+    unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
+    raw = None
     try:
-        with unfinished.open("wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        raw = _File(str(unfinished), "wb")
+        with io.BufferedWriter(raw) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except Exception as error:
+        failure = error if isinstance(error, OSError) else raw and raw.failure
+        if not failure:
+            raise
+        sys.exit(unwritable(path, failure))
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+class _File(io.FileIO):
+    """A file that keeps why it could not be written: some libraries raise errors of their own."""
+
+    failure: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> int | None:
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def unwritable(path: Path, error: OSError) -> str:
+    """Return the sentence that says why `path` was not written."""
+    return f"{path} cannot be written: {error.strerror or error}."
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left below `folder`, which nobody else uses."""
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove unfinished files for `path` that nobody has written to for an hour."""
+    for other in path.parent.iterdir():
+        if other.name.startswith(UNFINISHED) and other.name.endswith(f"-{path.name}"):
+            with suppress(OSError):  # another process may have been quicker
+                if time.time() - other.stat().st_mtime > 3600:
+                    other.unlink()
 
 
 def require_writable(folder: Path) -> None:

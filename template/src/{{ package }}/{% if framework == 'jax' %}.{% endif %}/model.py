@@ -1,7 +1,9 @@
 """The model: a network with one hidden layer, as functions of its parameters."""
 
+import json
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,33 +11,44 @@ import numpy as np
 from jax import Array
 
 from .runtime.files import atomic_write
+from .runtime.info import Info
 
 logger = logging.getLogger(__name__)
 
-PIXELS = 64
-MAX_PIXEL = 16
 HIDDEN = 256
-CLASSES = 10
 DROPOUT = 0.25
 
 Parameters = dict[str, Array]
 
 
-def create(key: Array) -> Parameters:
+class Model(NamedTuple):
+    """The parameters, and what the model has to know beside them."""
+
+    parameters: Parameters
+    info: Info
+
+
+def create(info: Info, key: Array) -> Parameters:
     """Return the parameters of an untrained model."""
     hidden_key, output_key = jax.random.split(key)
     initialize = jax.nn.initializers.he_normal()
+    classes = len(info.classes)
     return {
-        "hidden/weights": initialize(hidden_key, (PIXELS, HIDDEN)),
+        "hidden/weights": initialize(hidden_key, (info.features, HIDDEN)),
         "hidden/bias": jnp.zeros(HIDDEN),
-        "output/weights": initialize(output_key, (HIDDEN, CLASSES)),
-        "output/bias": jnp.zeros(CLASSES),
+        "output/weights": initialize(output_key, (HIDDEN, classes)),
+        "output/bias": jnp.zeros(classes),
     }
 
 
-def logits(parameters: Parameters, images: Array, dropout_key: Array | None = None) -> Array:
-    """Take rows of 64 pixel values from 0 to 16; with a key, for training, drop units at random."""
-    hidden = images / MAX_PIXEL @ parameters["hidden/weights"] + parameters["hidden/bias"]
+def inputs(info: Info, rows: np.ndarray) -> np.ndarray:
+    """Return what the network takes: standardized rows, for training and prediction alike."""
+    return info.standardize(info.examples(rows)).reshape(len(rows), -1)
+
+
+def logits(parameters: Parameters, inputs: Array, dropout_key: Array | None = None) -> Array:
+    """Return logits, one per class; with a key, for training, drop units at random."""
+    hidden = inputs @ parameters["hidden/weights"] + parameters["hidden/bias"]
     hidden = jax.nn.relu(hidden)
     if dropout_key is not None:
         kept = jax.random.bernoulli(dropout_key, 1 - DROPOUT, hidden.shape)
@@ -44,26 +57,33 @@ def logits(parameters: Parameters, images: Array, dropout_key: Array | None = No
 
 
 @jax.jit
-def _probabilities(parameters: Parameters, images: Array) -> Array:
-    return jax.nn.softmax(logits(parameters, images))
+def _probabilities(parameters: Parameters, inputs: Array) -> Array:
+    return jax.nn.softmax(logits(parameters, inputs))
 
 
-def probabilities(parameters: Parameters, images: np.ndarray) -> np.ndarray:
-    """Return one row of ten probabilities per image."""
+def probabilities(model: Model, rows: np.ndarray) -> np.ndarray:
+    """Return a row of probabilities, one per class, for each row of features."""
     # JAX compiles each new shape: rounded up to a power of two, there are few of them.
-    padding = (1 << (len(images) - 1).bit_length()) - len(images)
-    padded = np.pad(images, ((0, padding), (0, 0)))
-    return np.asarray(_probabilities(parameters, padded))[: len(images)]
+    padding = (1 << (len(rows) - 1).bit_length()) - len(rows)
+    padded = np.pad(inputs(model.info, rows), ((0, padding), (0, 0)))
+    return np.asarray(_probabilities(model.parameters, padded))[: len(rows)]
 
 
-def save(parameters: Parameters, path: Path) -> None:
-    """Write the parameters to `path`, whole or not at all."""
+def save(model: Model, path: Path) -> None:
+    """Write the model to `path`, whole or not at all."""
+    info = json.dumps(model.info.to_dict())
     with atomic_write(path) as file:
-        np.savez(file, **parameters)
+        np.savez(file, info=info, **model.parameters)
 
 
-def load(path: Path) -> Parameters:
-    """Read the parameters. NumPy refuses pickles here, so the file cannot run code of its own."""
+def load(path: Path) -> Model:
+    """Read a model. NumPy refuses pickles here, so the file cannot run code of its own.
+
+    Raises an error if the model cannot predict.
+    """
     logger.info("The model runs on %s.", jax.default_backend())
     with np.load(path, allow_pickle=False) as arrays:
-        return {name: jnp.asarray(array) for name, array in arrays.items()}
+        parameters = {name: jnp.asarray(arrays[name]) for name in arrays if name != "info"}
+        model = Model(parameters, Info.from_dict(json.loads(arrays["info"].item())))
+    model.info.require_predictions(probabilities(model, np.zeros((1, model.info.features))))
+    return model

@@ -1,6 +1,7 @@
-"""The model: a small convolutional network."""
+"""The model: a small network, convolutional for images and dense for rows of a table."""
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,61 +9,97 @@ import torch
 from torch import Tensor, nn
 
 from .runtime.files import atomic_write
+from .runtime.info import Info
 
 logger = logging.getLogger(__name__)
 
-MAX_PIXEL = 16
-CLASSES = 10
 
+class Network(nn.Module):
+    """Takes examples of the shape that `info` says and returns logits, one per class, for each."""
 
-class DigitNet(nn.Module):
-    """Takes rows of 64 pixel values from 0 to 16 and returns ten logits for each."""
-
-    def __init__(self) -> None:
+    def __init__(self, info: Info) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Unflatten(1, (1, 8, 8)),
-            nn.Conv2d(1, 16, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, kernel_size=3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Dropout(0.25),
-            nn.Linear(32 * 4 * 4, CLASSES),
-        )
+        self.info = info
+        # Buffers go to the device with the network, and are saved with its weights.
+        self.register_buffer("mean", torch.tensor(info.mean))
+        self.register_buffer("scale", torch.tensor(info.scale))
+        self.layers = convolutional(info) if len(info.shape) == 3 else dense(info)
+
+    def forward(self, examples: Tensor) -> Tensor:
+        return self.layers((examples - self.mean) / self.scale)
+
+
+def convolutional(info: Info) -> nn.Module:
+    """Return layers for images whose channels come last."""
+    return nn.Sequential(
+        ChannelsFirst(),
+        nn.Conv2d(info.shape[-1], 16, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(4),
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(32 * 4 * 4, len(info.classes)),
+    )
+
+
+class ChannelsFirst(nn.Module):
+    """Brings images to the order of axes that PyTorch's layers take."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images / MAX_PIXEL)
+        return images.movedim(-1, 1)
 
 
-def pick_device() -> torch.device:
-    """Return the best device that this machine has."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+def dense(info: Info) -> nn.Module:
+    """Return layers for rows of features."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(info.features, 256),
+        nn.ReLU(),
+        nn.Dropout(0.25),
+        nn.Linear(256, len(info.classes)),
+    )
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of that name, or the best that this machine has.
+
+    A device that is not there ends the program with a sentence.
+    """
+    if name == "auto":
+        has_mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # the first where PyTorch is built without CUDA
+        sys.exit(f"--device {name} cannot be used here: {str(error).splitlines()[0]}")
+    return device
 
 
 @torch.inference_mode()
-def probabilities(model: DigitNet, images: np.ndarray) -> np.ndarray:
-    """Return one row of ten probabilities per image."""
-    device = next(model.parameters()).device
-    logits = model.eval()(torch.as_tensor(images, dtype=torch.float32, device=device))
-    return logits.softmax(dim=1).cpu().numpy()
+def probabilities(model: Network, rows: np.ndarray) -> np.ndarray:
+    """Return a row of probabilities, one per class, for each row of features."""
+    examples = torch.from_numpy(model.info.examples(rows)).to(model.mean.device)
+    return model.eval()(examples).softmax(dim=1).cpu().numpy()
 
 
-def save(model: DigitNet, path: Path) -> None:
-    """Write the model's weights to `path`, whole or not at all."""
+def save(model: Network, path: Path) -> None:
+    """Write the model to `path`, whole or not at all."""
     with atomic_write(path) as file:
-        torch.save(model.state_dict(), file)
+        torch.save({"info": model.info.to_dict(), "weights": model.state_dict()}, file)
 
 
-def load(path: Path) -> DigitNet:
-    """Read a model to the best device. weights_only keeps the file from running code of its own."""
+def load(path: Path) -> Network:
+    """Read a model to the best device. weights_only keeps the file from running code of its own.
+
+    Raises an error if the model cannot predict.
+    """
     device = pick_device()
     logger.info("The model runs on %s.", device)
-    model = DigitNet().to(device)
-    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+    saved = torch.load(path, map_location=device, weights_only=True)
+    model = Network(Info.from_dict(saved["info"])).to(device)
+    model.load_state_dict(saved["weights"])
+    model.info.require_predictions(probabilities(model, np.zeros((1, model.info.features))))
     return model.eval()

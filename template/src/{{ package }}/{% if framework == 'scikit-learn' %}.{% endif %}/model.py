@@ -1,5 +1,6 @@
 """The model: a linear classifier that learns a batch at a time."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,34 +8,47 @@ import skops.io
 from sklearn.linear_model import SGDClassifier
 
 from .runtime.files import atomic_write
-
-MAX_PIXEL = 16
-CLASSES = np.arange(10)
+from .runtime.info import Info
 
 
-def create(learning_rate: float, seed: int) -> SGDClassifier:
+@dataclass
+class Model:
+    """The classifier, and what it has to know beside its weights."""
+
+    classifier: SGDClassifier
+    info: Info
+
+
+def create(info: Info, learning_rate: float, seed: int) -> Model:
     """Return an untrained model."""
-    return SGDClassifier(
+    classifier = SGDClassifier(
         loss="log_loss", learning_rate="constant", eta0=learning_rate, random_state=seed
     )
+    return Model(classifier, info)
 
 
-def features(images: np.ndarray) -> np.ndarray:
-    """Scale pixel values from 0..16 to 0..1, for training and for prediction alike."""
-    return images / MAX_PIXEL
+def inputs(info: Info, rows: np.ndarray) -> np.ndarray:
+    """Return what the classifier takes: standardized rows, for training and prediction alike."""
+    return info.standardize(info.examples(rows)).reshape(len(rows), -1)
 
 
-def probabilities(model: SGDClassifier, images: np.ndarray) -> np.ndarray:
-    """Return one row of ten probabilities per image."""
-    return model.predict_proba(features(images))
+def probabilities(model: Model, rows: np.ndarray) -> np.ndarray:
+    """Return a row of probabilities, one per class, for each row of features."""
+    return model.classifier.predict_proba(inputs(model.info, rows))
 
 
-def save(model: SGDClassifier, path: Path) -> None:
+def save(model: Model, path: Path) -> None:
     """Write the model to `path`, whole or not at all."""
     with atomic_write(path) as file:
-        skops.io.dump(model, file)
+        skops.io.dump({"classifier": model.classifier, "info": model.info.to_dict()}, file)
 
 
-def load(path: Path) -> SGDClassifier:
-    """Read a model. Unlike a pickle, a skops file runs no code of its own when it is loaded."""
-    return skops.io.load(path)
+def load(path: Path) -> Model:
+    """Read a model. Unlike a pickle, a skops file runs no code of its own when it is loaded.
+
+    Raises an error if the model cannot predict.
+    """
+    saved = skops.io.load(path)
+    model = Model(saved["classifier"], Info.from_dict(saved["info"]))
+    model.info.require_predictions(probabilities(model, np.zeros((1, model.info.features))))
+    return model

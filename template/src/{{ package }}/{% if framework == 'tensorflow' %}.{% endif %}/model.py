@@ -1,7 +1,10 @@
-"""The model: a small convolutional network."""
+"""The model: a small network, convolutional for images and dense for rows of a table."""
 
+import json
 import logging
+import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -9,48 +12,73 @@ import tensorflow as tf
 from keras import layers
 
 from .runtime.files import atomic_write
+from .runtime.info import Info
 
 logger = logging.getLogger(__name__)
 
-PIXELS = 64
-MAX_PIXEL = 16
-CLASSES = 10
+
+class Model(NamedTuple):
+    """The network, and what it has to know beside its weights."""
+
+    net: keras.Model
+    info: Info
 
 
-def create() -> keras.Model:
-    """Return an untrained model. It takes rows of 64 pixel values from 0 to 16."""
-    return keras.Sequential(
+def create(info: Info) -> Model:
+    """Return an untrained model."""
+    net = keras.Sequential(
         [
-            keras.Input((PIXELS,)),
-            layers.Rescaling(1 / MAX_PIXEL),
-            layers.Reshape((8, 8, 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(2),
-            layers.Flatten(),
+            keras.Input(info.shape),
+            layers.Normalization(mean=info.mean, variance=np.square(info.scale)),
+            *(convolutional() if len(info.shape) == 3 else dense()),
             layers.Dropout(0.25),
-            layers.Dense(CLASSES, activation="softmax"),
+            layers.Dense(len(info.classes), activation="softmax", dtype="float32"),
         ]
     )
+    return Model(net, info)
+
+
+def convolutional() -> list[layers.Layer]:
+    """Return layers for images."""
+    return [
+        layers.Conv2D(16, 3, padding="same", activation="relu"),
+        layers.Conv2D(32, 3, padding="same", activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+    ]
+
+
+def dense() -> list[layers.Layer]:
+    """Return layers for rows of features."""
+    return [layers.Flatten(), layers.Dense(256, activation="relu")]
 
 
 def device() -> str:
     """Return what TensorFlow computes on: GPU, or CPU where there is none."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
 
 
-def probabilities(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return one row of ten probabilities per image."""
-    return model(images, training=False).numpy()
+def probabilities(model: Model, rows: np.ndarray) -> np.ndarray:
+    """Return a row of probabilities, one per class, for each row of features."""
+    return model.net(model.info.examples(rows), training=False).numpy()
 
 
-def save(model: keras.Model, path: Path) -> None:
+def save(model: Model, path: Path) -> None:
     """Write the model to `path`, which ends with .keras, whole or not at all."""
     with atomic_write(path) as file:
-        model.save(file.name)  # Keras takes a path only
+        model.net.save(file.name)  # Keras takes a path only
+        with zipfile.ZipFile(file.name, "a") as archive:
+            archive.writestr("info.json", json.dumps(model.info.to_dict()))
 
 
-def load(path: Path) -> keras.Model:
-    """Read a model. Keras refuses a file that would run code of its own (safe_mode)."""
+def load(path: Path) -> Model:
+    """Read a model. Keras refuses a file that would run code of its own (safe_mode).
+
+    Raises an error if the model cannot predict.
+    """
     logger.info("The model runs on %s.", device())
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    with zipfile.ZipFile(path) as archive:
+        info = Info.from_dict(json.loads(archive.read("info.json")))
+    model = Model(keras.saving.load_model(path, compile=False, safe_mode=True), info)
+    model.info.require_predictions(probabilities(model, np.zeros((1, model.info.features))))
+    return model

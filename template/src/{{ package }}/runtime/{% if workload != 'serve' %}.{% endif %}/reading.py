@@ -1,0 +1,155 @@
+"""Examples from files: tables, arrays and folders of images."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+import pandas as pd
+
+TABLES = {".csv", ".tsv", ".parquet"}
+IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+
+
+class Read(NamedTuple):
+    """The features of all examples, the class of each, and the names of the features if known."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    columns: tuple[str, ...] = ()
+
+
+def read(path: Path, target: str, image_size: int | None = None) -> Read:
+    """Read examples. What cannot be read ends the program with a sentence.
+
+    Args:
+        path: a table (.csv, .tsv, .parquet) or a folder of such tables; arrays (.npz, or a folder
+            with .npy files) called `features` and like `target`; or a folder that has a folder
+            of images for each class.
+        target: the column, or the array, that has the class of each example.
+        image_size: the height and width to bring images to; they have one size if it is None.
+    """
+    if path.is_file():
+        if path.suffix in TABLES:
+            return _table([path], target)
+        if path.suffix == ".npz":
+            return _arrays(path, lambda: dict(np.load(path, allow_pickle=False)), target)
+        _refuse(path, f"is none of {', '.join(sorted({*TABLES, '.npz'}))}")
+    if not path.is_dir():
+        _refuse(path, "does not exist")
+    inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    if tables := [entry for entry in inside if entry.suffix in TABLES]:
+        return _table(tables, target)
+    if arrays := [entry for entry in inside if entry.suffix == ".npy"]:
+        load = lambda: {a.stem: np.load(a, allow_pickle=False) for a in arrays}  # noqa: E731
+        return _arrays(path, load, target)
+    if folders := [entry for entry in inside if entry.is_dir()]:
+        return _images(path, folders, image_size)
+    _refuse(path, "has neither tables nor arrays nor a folder of images for each class")
+
+
+def _table(paths: list[Path], target: str) -> Read:
+    table = pd.concat([_frame(path) for path in paths], ignore_index=True)
+    path = paths[0] if len(paths) == 1 else paths[0].parent
+    if target not in table:
+        names = ", ".join(map(str, table.columns))
+        _refuse(path, f"has no column {target}: say which to predict with --target ({names})")
+    labels = table.pop(target)
+    if table.empty:
+        _refuse(path, f"has no example, or no column beside {target}")
+    texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    if texts:
+        example = table[texts[0]].iloc[0]
+        _refuse(path, f"has columns that are no numbers, such as {texts[0]} ({example})")
+    features = table.to_numpy(np.float32, na_value=np.nan)
+    gaps = [str(name) for name in table.columns[~np.isfinite(features).all(axis=0)]]
+    if gaps or labels.isna().any():
+        _refuse(path, f"has missing or infinite values, in {', '.join(gaps or [target])}")
+    return Read(
+        features,
+        _classes(path, target, labels.to_numpy()),
+        tuple(map(str, table.columns)),
+    )
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        with path.open(encoding="utf-8-sig") as file:
+            head = file.readline()
+        return pd.read_csv(path, sep=max(",;\t", key=head.count), encoding="utf-8-sig")
+    except ImportError:
+        _refuse(path, "needs a package that reads Parquet: run `uv add pyarrow`")
+    except (OSError, ValueError) as error:  # also what pandas and pyarrow raise
+        _refuse(path, f"cannot be read: {str(error).splitlines()[0]}")
+
+
+def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str) -> Read:
+    try:
+        arrays = load()
+    except (OSError, ValueError) as error:
+        _refuse(path, f"cannot be read: {error}")
+    if missing := {"features", target} - arrays.keys():
+        names = ", ".join(sorted(arrays))
+        _refuse(path, f"has no array {' and '.join(sorted(missing))}, but {names}")
+    features, labels = arrays["features"], arrays[target]
+    if features.ndim < 2 or labels.shape != features.shape[:1]:
+        _refuse(path, f"has features of shape {features.shape} and labels of {labels.shape}")
+    if features.ndim == 3:  # grey images: one channel
+        features = features[..., np.newaxis]
+    if not np.issubdtype(features.dtype, np.number) or not np.isfinite(features).all():
+        _refuse(path, "has features that are no numbers")
+    return Read(features, _classes(path, target, labels))
+
+
+def _images(path: Path, folders: list[Path], size: int | None) -> Read:
+    if {folder.name.lower() for folder in folders} <= PARTS:
+        names = " and ".join(folder.name for folder in folders)
+        _refuse(path, f"is split into {names} already: load these parts in data.py")
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        _refuse(path, "has images: run `uv add pillow` to read them")
+    files = [
+        (file, folder.name)
+        for folder in folders
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in IMAGES and not file.name.startswith(".")
+    ]
+    if not files:
+        _refuse(path, "has no images in its folders")
+    images = []
+    for file, _ in files:
+        try:
+            with Image.open(file) as image:
+                grey = image.mode in {"1", "L", "LA"}
+                image = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
+        except OSError as error:
+            _refuse(file, f"cannot be read: {error}")
+        images.append(image.resize((size, size)) if size else image)
+    if len(sizes := sorted({image.size for image in images})) > 1:
+        found = f"from {sizes[0]} to {sizes[-1]}"
+        _refuse(path, f"has images of several sizes ({found}): say one with --image-size")
+    if len({image.mode for image in images}) > 1:
+        images = [image.convert("RGB") for image in images]
+    features = np.stack([np.asarray(image) for image in images])
+    if features.ndim == 3:
+        features = features[..., np.newaxis]
+    return Read(features, np.array([name for _, name in files]))
+
+
+def _classes(path: Path, target: str, labels: np.ndarray) -> np.ndarray:
+    """Return labels as texts or whole numbers."""
+    if np.issubdtype(labels.dtype, np.floating):
+        if (labels != labels.round()).any():
+            example = labels[labels != labels.round()][0]
+            _refuse(path, f"has values such as {example} in {target}, which are no classes")
+        return labels.astype(np.int64)
+    return labels if np.issubdtype(labels.dtype, np.integer) else labels.astype(str)
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    sys.exit(f"{path} {why}.")

@@ -1,0 +1,179 @@
+"""The training run. With the default settings it reaches 98.9 % on the test part of the example."""
+
+import math
+import os
+import shutil
+import sys
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
+
+from . import data, model
+from .runtime import runs
+from .runtime.examples import Data, Examples
+from .runtime.run import Run
+from .runtime.stop import Stop
+from .settings import TrainSettings
+
+
+def train(settings: TrainSettings) -> int:
+    """Train, or go on with a run that was interrupted. Returns the exit code."""
+    device = model.pick_device(settings.device)
+    if settings.compile and not shutil.which("c++"):
+        sys.exit("--compile needs a C++ compiler: the answer apt_packages=g++ is one in the image.")
+    if device.index:
+        torch.cuda.set_device(device)  # what is asked below of CUDA is asked of this one
+    print(f"Training on {device}.", file=sys.stderr)
+    examples = data.load(settings)
+    with runs.start(settings, examples.fingerprint(), device=describe(device)) as run:
+        return 0 if run.is_complete else fit(settings, examples, run, device)
+
+
+def fit(settings: TrainSettings, examples: Data, run: Run, device: torch.device) -> int:
+    """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for the next line, on a GPU
+    torch.use_deterministic_algorithms(settings.deterministic)
+    torch.manual_seed(settings.seed)
+
+    dataset = as_dataset(examples.train)
+    steps_per_epoch = -(-len(dataset) // settings.batch_size)  # rounded up
+    steps = settings.epochs * steps_per_epoch
+
+    net = model.Network(examples.info(settings)).to(device)
+    forward = torch.compile(net) if settings.compile else net
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
+    )
+    loss_function = nn.CrossEntropyLoss()
+    bf16 = settings.bf16 and has_bfloat16(device)
+    loss_sum = torch.zeros((), device=device)  # stays on the device: to read it means to wait
+    step = 0
+
+    if path := run.newest_checkpoint():
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            net.load_state_dict(saved["net"])
+        except RuntimeError:
+            sys.exit(f"{path} does not fit the network in model.py: leave out --ignore-code.")
+        optimizer.load_state_dict(saved["optimizer"])
+        scheduler.load_state_dict(saved["scheduler"])
+        set_rng_state(saved["rng"])
+        loss_sum, step = saved["loss_sum"].to(device), saved["step"]
+
+    def save() -> None:
+        state = {
+            "net": net.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "scheduler": scheduler.state_dict(),
+            "rng": rng_state(device),
+            "loss_sum": loss_sum,
+            "step": step,
+        }
+        with run.save(step) as file:
+            torch.save(state, file)
+
+    # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+        while step < steps:
+            epoch, done = divmod(step, steps_per_epoch)
+            # The order depends on the seed and the epoch alone, so a resumed run sees the same one.
+            generator = torch.Generator().manual_seed(settings.seed + epoch)
+            order = torch.randperm(len(dataset), generator=generator).tolist()
+            loader = DataLoader(
+                dataset,
+                batch_size=settings.batch_size,
+                sampler=order[done * settings.batch_size :],
+                num_workers=settings.workers,
+                generator=generator,  # without it, the loader would change the numbers of dropout
+                pin_memory=device.type == "cuda",
+            )
+            net.train()
+            for features, labels in loader:
+                if stop.exit_code or run.is_due:
+                    save()
+                    if stop.exit_code:
+                        return stop.exit_code
+                features = features.to(device, non_blocking=True)
+                labels = labels.to(device, non_blocking=True)
+                with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
+                    loss = loss_function(forward(features), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
+                optimizer.step()
+                scheduler.step()
+                loss_sum += loss.detach() * len(labels)
+                step += 1
+                progress.update()
+
+            validation_loss, validation_accuracy = evaluate(net, examples.validation, settings)
+            run.report(
+                step=step,
+                epoch=epoch + 1,
+                loss=loss_sum.item() / len(dataset),
+                validation_loss=validation_loss,
+                validation_accuracy=validation_accuracy,
+            )
+            loss_sum.zero_()
+            if run.is_best("validation_loss"):
+                with run.save_best(step) as file:
+                    torch.save(net.state_dict(), file)
+            save()
+
+    if path := run.best_checkpoint():
+        net.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+    test_loss, test_accuracy = evaluate(net, examples.test, settings)
+    model.save(net, run.model_path)
+    run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
+    return 0
+
+
+def as_dataset(part: Examples) -> TensorDataset:
+    """Return examples as a data set of PyTorch."""
+    return TensorDataset(torch.from_numpy(part.features), torch.from_numpy(part.labels))
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Return the share of the learning rate to use: it rises in a line, then falls in a cosine."""
+    rising = round(warmup * steps)
+    if step < rising:
+        return (step + 1) / rising
+    return (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1))) / 2
+
+
+@torch.inference_mode()
+def evaluate(net: model.Network, part: Examples, settings: TrainSettings) -> tuple[float, float]:
+    """Return the mean loss and the accuracy on these examples."""
+    device = net.mean.device
+    loss, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    net.eval()
+    for features, labels in DataLoader(as_dataset(part), settings.batch_size):
+        logits, labels = net(features.to(device)), labels.to(device)
+        loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
+        right += (logits.argmax(dim=1) == labels).sum()
+    return loss.item() / len(part.labels), right.item() / len(part.labels)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Has the device units for bfloat16? GPUs of compute capability 8.0 (Ampere) and later have."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def describe(device: torch.device) -> str:
+    """Return the name of the device, for the record of the run."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of the random number generators, which dropout uses: CPU and device."""
+    names = ["random"] if device.type == "cpu" else ["random", device.type]
+    return {name: getattr(torch, name).get_rng_state() for name in names}
+
+
+def set_rng_state(state: dict[str, Tensor]) -> None:
+    """Go back to a state that `rng_state` returned."""
+    for name, value in state.items():
+        getattr(torch, name).set_rng_state(value)

@@ -1,0 +1,140 @@
+"""From a commit to a registry and to another machine: what moves, and what is tested.
+
+The registry is a real one on loopback, the machines build apart (tests/support/docker/machines.py).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support import projects
+from tests.support.docker import bake, images, machines
+from tests.support.docker.client import Engine
+from tests.support.docker.machines import Machine
+from tests.support.docker.registry import Registry, registry
+from tests.support.host import Unavailable
+
+ACCOUNT = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "s3cret"}
+HEAVY = 100_000_000
+
+
+@dataclass
+class Site:
+    """Two machines, a registry that both reach, and a project that is published there."""
+
+    here: Machine
+    there: Machine
+    store: Registry
+    project: Path
+    published: dict = field(default_factory=dict)
+    """The manifest of the first image."""
+
+    def publish(
+        self, machine: Machine, project: Path, *tags: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the project's own script on a machine, as CI does."""
+        bake.wrapper(project.parent / "bin", shutil.which(machine.docker.client))
+        environment = {**machine.docker.environment, **ACCOUNT, **variables}
+        environment["PATH"] = f"{project.parent / 'bin'}:{environment['PATH']}"
+        self.store.meter.reset()
+        done = subprocess.run(
+            ["sh", "scripts/publish.sh", *tags],
+            cwd=project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done
+
+    def edited(self, folder: Path) -> Path:
+        """A copy of the project with another line in main.py."""
+        copy = images.copy(self.project, folder)
+        with (copy / "main.py").open("a") as main:
+            main.write(f"\n# {uuid.uuid4()}\n")
+        return copy
+
+    def heavy(self, image: str) -> dict[str, int]:
+        """Digests and sizes of the layers of an image that the first image also has."""
+        known = {layer["digest"] for layer in self.published["layers"]}
+        layers = self.store.manifest(image)["layers"]
+        return {one["digest"]: one["size"] for one in layers if one["digest"] in known}
+
+
+@pytest.fixture(scope="module")
+def site(
+    docker: Engine,
+    standin: Callable[[str], bool],
+    template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    """Publish a project from one machine, as its main branch."""
+    folder = tmp_path_factory.mktemp("delivery")
+    try:
+        with registry(folder / "registry") as store, machines.machines(docker) as (here, there):
+            name = f"{store.host}/team/digits"
+            project = projects.generate(
+                template, folder / "digits", lock=True, image_name=name, ci="none"
+            )
+            for reference in images.base_images(project):
+                standin(reference)
+                for machine in (here, there):
+                    machine.provide(reference)
+            made = Site(here, there, store, project)
+            made.publish(here, project, "main", "0a1b2c")
+            made.published = store.manifest("team/digits:main")
+            yield made
+    except Unavailable as missing:
+        projects.lacking(str(missing))
+
+
+def test_every_tag_is_of_the_image_that_was_tested_from_the_registry(site: Site) -> None:
+    assert site.store.tags("team/digits") - {"untested"} == {"main", "0a1b2c"}
+    assert site.store.manifest("team/digits:0a1b2c") == site.published
+    layers = site.published["layers"]
+    assert sum(layer["size"] for layer in layers) > HEAVY
+    assert any(layer["mediaType"].endswith("+zstd") for layer in layers)
+
+
+def test_on_a_machine_with_no_layer_a_line_of_code_is_all_that_is_built_and_pushed(
+    site: Site, tmp_path: Path
+) -> None:
+    before = site.store.holds()
+    done = site.publish(site.there, site.edited(tmp_path), "line")
+    said = done.stdout + done.stderr
+    assert re.findall(r"^#\d+ .*Installed \d+ packages", said, re.MULTILINE) == []
+    assert site.store.holds() - before < 1_000_000
+    assert site.store.meter.up < 1_000_000
+    assert len(site.heavy("team/digits:line")) == len(site.published["layers"]) - 1
+
+
+def test_a_new_base_pushes_no_layer_of_packages(site: Site, tmp_path: Path) -> None:
+    with (tmp_path / "Dockerfile").open("w") as file:
+        base = images.base_images(site.project)[1]
+        file.write(f"FROM {base}\nRUN --network=none echo {uuid.uuid4()} >/etc/fixed\n")
+    site.here.docker.build(tmp_path, "drydock-test-newer-base")
+    project = images.copy(site.project, tmp_path)
+    override = 'target "image" { args = { BASE_IMAGE = "drydock-test-newer-base" } }\n'
+    (project / "docker-bake.override.hcl").write_text(override)
+    before = site.store.holds()
+    site.publish(site.here, project, "fixed")
+    assert site.store.holds() - before < 1_000_000
+    assert sum(site.heavy("team/digits:fixed").values()) > HEAVY
+
+
+def test_a_pull_request_builds_and_tests_and_pushes_nothing(site: Site, tmp_path: Path) -> None:
+    before = site.store.holds()
+    done = site.publish(site.there, site.edited(tmp_path))
+    assert '"test_accuracy"' in done.stdout
+    assert site.store.holds() == before
+    assert site.store.meter.up < 200_000

@@ -1,0 +1,225 @@
+"""Runs that are killed, doubled, changed and out of disk, in the default project with its tools.
+
+The tests of the generated project hold each rule by itself; here it is used as on day two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import projects
+
+KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+sys.argv[0] = "main.py"
+runpy.run_path("main.py", run_name="__main__")
+"""
+
+# Trains once, then again and again in processes that are killed, and once to the end. The imports,
+# which take seconds, are done before: so most kills hit the training.
+KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+from demo.settings import TrainSettings
+from demo.train import train
+
+def start(name, **settings):
+    if child := os.fork():
+        return child
+    for number, end in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"outputs/{name}.{end}", os.O_WRONLY | os.O_CREAT), number)
+    os._exit(train(TrainSettings(epochs=20, **settings)))
+
+Path("outputs").mkdir()
+started = time.monotonic()
+os.waitpid(start("0-whole", runs_dir="outputs/other"), 0)
+whole = time.monotonic() - started
+luck, kills, number = random.Random(12), 0, 0
+while kills < int(sys.argv[1]):
+    number += 1
+    child = start(f"1-{number:04}")
+    time.sleep(luck.uniform(0, whole / 3))
+    os.kill(child, signal.SIGKILL)
+    kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+os.waitpid(start("2-last"), 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
+    """A project that is locked and installed."""
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    projects.generate(template, folder, lock=True)
+    projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def project(made: Path) -> Path:
+    """The project as it was made, without outputs."""
+    shutil.rmtree(made / "outputs", ignore_errors=True)
+    return made
+
+
+@pytest.fixture
+def edit(project: Path) -> Callable[[str, str, str], None]:
+    """Change a text of a module, which is undone afterwards."""
+    before: dict[Path, str] = {}
+
+    def change(module: str, old: str, new: str) -> None:
+        path = project / "src" / "demo" / module
+        before.setdefault(path, path.read_text())
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    yield change
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def main(project: Path, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run main.py for two epochs, or as the flags say."""
+    words = (project / ".venv/bin/python", "main.py", "--epochs", "2", *flags)
+    done = projects.run(*words, cwd=project, check=check, env={"OMP_NUM_THREADS": "1"})
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def metrics(output: str) -> list[dict]:
+    """The JSON lines of a run."""
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def folders(project: Path) -> list[Path]:
+    """The folders of the runs, oldest first."""
+    return sorted((project / "outputs/runs").glob("2*"))
+
+
+def test_a_changed_model_an_added_setting_and_more_epochs_are_other_runs(
+    project: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    first = main(project)
+    edit("settings.py", "    seed: int", "    alpha: PositiveFloat = Field(1e-4)\n    seed: int")
+    edit("train.py", "settings.learning_rate, settings.seed)", "settings)")
+    edit("model.py", "learning_rate: float, seed: int)", "settings)")
+    edit(
+        "model.py",
+        "eta0=learning_rate, random_state=seed",
+        "eta0=settings.learning_rate, random_state=settings.seed",
+    )
+    edit("model.py", 'loss="log_loss",', 'loss="log_loss", alpha=settings.alpha,')
+    refused = main(project, "--resume", "--alpha", "100", check=False)
+    assert refused.returncode == 1 and refused.stdout == ""
+    assert "--alpha is new (100.0)" in refused.stderr
+    assert "src/demo/model.py has changed" in refused.stderr
+    strong = main(project, "--alpha", "100")
+    accuracies = [metrics(run.stdout)[-1]["test_accuracy"] for run in (first, strong)]
+    assert accuracies[1] < accuracies[0] - 0.2
+    longer = main(project, "--epochs", "3")
+    assert [line.get("epoch") for line in metrics(longer.stdout)] == [1, 2, 3, None]
+    assert len(folders(project)) == 3
+
+
+def test_a_complete_run_is_not_reported_as_a_new_one(project: Path) -> None:
+    main(project)
+    again = main(project, "--resume")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert re.search(r"outputs/runs/\S+ is complete: nothing was trained\.", again.stderr)
+
+
+def test_own_tables_and_own_images_are_learnt_from_without_an_edit(project: Path) -> None:
+    script = """
+from pathlib import Path
+from sklearn.datasets import load_digits, load_wine
+from PIL import Image
+
+wine = load_wine(as_frame=True)
+wine.frame.rename(columns={"target": "cultivar"}).to_csv("wine.csv", index=False)
+images, labels = load_digits(return_X_y=True)
+for number, (pixels, label) in enumerate(zip(images[:400], labels)):
+    folder = Path("images", f"number {label}")
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((pixels.reshape(8, 8) * 15).astype("uint8")).save(folder / f"{number}.png")
+"""
+    words = ("uv", "run", "--quiet", "--with", "pillow")
+    projects.run(*words, "python", "-c", script, cwd=project)
+    wine = main(project, "--data", "wine.csv", "--target", "cultivar", "--epochs", "10")
+    assert metrics(wine.stdout)[-1]["test_accuracy"] > 0.9
+    refused = main(project, "--data", "images", check=False)
+    assert refused.stderr == "images has images: run `uv add pillow` to read them.\n"
+    flags = ("main.py", "--epochs", "10", "--data", "images")
+    images = projects.run(*words, *flags, cwd=project)
+    assert metrics(images.stdout)[-1]["test_accuracy"] > 0.7
+    about = json.loads((folders(project)[-1] / "run.json").read_text())
+    assert len(about["data"]["files"]) == 400
+
+
+def test_the_tests_of_a_project_hold_for_a_sample_of_its_own_data(
+    project: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    script = """
+from sklearn.datasets import load_iris
+
+load_iris(as_frame=True).frame.to_csv("tests/sample.csv", index=False)
+"""
+    projects.run(project / ".venv/bin/python", "-c", script, cwd=project)
+    edit("settings.py", 'Field("label"', 'Field("target"')
+    done = projects.run(
+        project / ".venv/bin/python", "-m", "pytest", "-q", "tests/test_train.py", cwd=project
+    )
+    (project / "tests/sample.csv").unlink()
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_two_trainers_in_one_folder_each_have_a_run(project: Path) -> None:
+    words = [project / ".venv/bin/python", "main.py", "--epochs", "20"]
+    both = [
+        subprocess.Popen(words, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        out, err = process.communicate()
+        assert process.returncode == 0, err.decode()
+        assert b"Traceback" not in err
+        assert metrics(out.decode())[-1]["test_accuracy"] > 0.9
+    assert len(folders(project)) == 2
+    assert not list((project / "outputs").rglob(".unfinished-*"))
+
+
+@pytest.mark.parametrize("limit", [100, 4000, 20_000])
+def test_a_full_disk_is_a_sentence(project: Path, limit: int) -> None:
+    words = (project / ".venv/bin/python", "-c", LIMITED, str(limit), "--epochs", "2")
+    done = projects.run(*words, cwd=project, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.search(r"^\S+ cannot be written: File too large\.$", done.stderr, re.MULTILINE)
+    assert not any("test_accuracy" in line for line in metrics(done.stdout))
+
+
+def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(project: Path) -> None:
+    """DRYDOCK_KILLS=200 kills it that often."""
+    command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
+    projects.run(*command, cwd=project, env={"OMP_NUM_THREADS": "1"})
+    whole, *killed = sorted(project.glob("outputs/*.out"))
+    expected = metrics(whole.read_text())
+    assert len(killed) >= KILLS
+    for path in killed:
+        *lines, _last = (path.read_text() + "\n").split("\n")  # the last may be cut off
+        assert all(line in expected for line in map(json.loads, filter(None, lines))), path
+        assert "Traceback" not in path.with_suffix(".err").read_text()
+    assert metrics(killed[-1].read_text())[-1] == expected[-1]
+    for run in folders(project):
+        about = json.loads((run / "run.json").read_text())
+        if about["state"] == "complete":
+            assert metrics((run / "metrics.jsonl").read_text()) == expected
+            assert not list(run.rglob(".unfinished-*"))
