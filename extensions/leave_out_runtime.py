@@ -8,30 +8,37 @@ away what is deleted. docs/updating.md says how to change over.
 Its one argument is the name of the package.
 """
 
+import re
 import shutil
 import sys
 from pathlib import Path
 
+TEMPLATE = Path(__file__).resolve().parents[1] / "template"
+
 
 def leave_out(project: Path, package: str) -> None:
-    """Remove Drydock's files in the two folders if no line of the project's code imports them."""
+    """Remove Drydock's files in the two folders if no line of the project's code imports them.
+
+    A folder of this name that holds other modules is the user's, and nothing is taken out of it.
+    """
     runtime, tests = project / "src" / package / "runtime", project / "tests" / "runtime"
+    imported = re.compile(rf"(?:from\s+\.+|\b{package}\.)runtime\b|import\s+runtime\b")
     for path in (project / "main.py", *(project / "src").rglob("*.py")):
-        if runtime not in path.parents and ".runtime" in _text(path):
+        text = path.read_text("utf-8", "replace") if path.is_file() else ""
+        if runtime not in path.parents and imported.search(text):
             return
-    if "Drydock's" not in _text(runtime / "__init__.py"):
-        return  # a folder of the user's that has this name
-    shutil.rmtree(runtime)
-    # By the names that the template has: a test of the user's in a folder of this name stays.
-    template = Path(__file__).resolve().parents[1] / "template" / "tests" / "runtime"
-    for path in template.rglob("*.py*"):
-        (tests / path.name.removesuffix(".jinja")).unlink(missing_ok=True)
-    if tests.is_dir() and not any(tests.iterdir()):
-        tests.rmdir()
+    ours = _names(TEMPLATE / "src" / "{{ package }}" / "runtime")
+    if {path.name for path in runtime.rglob("*.py")} <= ours:
+        shutil.rmtree(runtime, ignore_errors=True)
+        for name in _names(TEMPLATE / "tests" / "runtime"):
+            (tests / name).unlink(missing_ok=True)
+        if tests.is_dir() and not any(tests.iterdir()):
+            tests.rmdir()
 
 
-def _text(path: Path) -> str:
-    return path.read_text("utf-8", "replace") if path.is_file() else ""
+def _names(folder: Path) -> set[str]:
+    """Names that the files below a folder of the template have in a project."""
+    return {path.name.removesuffix(".jinja") for path in folder.rglob("*.py*")}
 
 
 if __name__ == "__main__":

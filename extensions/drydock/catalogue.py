@@ -67,6 +67,8 @@ class Catalogue:
             row["name"]: row["address"] for row in data["sources"]["sources"]
         }
         self.branches = _rows(DriverBranch, data["drivers"]["branches"])
+        # The first NVIDIA Container Toolkit that loads the cuda-compat of an image.
+        self.container_toolkit: str = data["drivers"]["container_toolkit"][0]["version"]
         self.forward: dict[str, list[int]] = {
             row["cuda"]: row["branches"] for row in data["drivers"]["forward"]
         }

@@ -135,6 +135,7 @@ def small_catalogue() -> dict[str, dict[str, Any]]:
                 ),
                 row("cuda-release-notes", branch=575, cuda="12.9", kind="ended", end_of_life=None),
             ],
+            "container_toolkit": [row("cuda-release-notes", version="1.17.5")],
             "forward": [row("cuda-release-notes", cuda="12.8", branches=[535])],
         },
         "python": {

@@ -133,7 +133,8 @@ def test_it_compiles_ptx_too(catalogue: Catalogue) -> None:
 def test_the_project_says_what_runs_on_which_branch(catalogue: Catalogue) -> None:
     stack = stack_of(catalogue, {**OLD, "forward_compat": True})
     assert "13.2 base" in stack["why"][0]
-    assert "535 or newer of branch 535 with NVIDIA Container Toolkit 1.17.5" in stack["why"][1]
+    toolkit = f"NVIDIA Container Toolkit {catalogue.container_toolkit} or newer"
+    assert f"535 or newer of branch 535 with {toolkit}, which loads" in stack["why"][1]
     assert "driver     535 or newer of branch 535, or 595 or newer" in stack["summary"]
 
 

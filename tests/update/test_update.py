@@ -109,7 +109,7 @@ def user_edits(project: Path) -> dict[str, str]:
     mine = {
         name: text
         for name, text in projects.files(project).items()
-        if name.startswith(("main.py", "README.md", "src/", "tests/"))
+        if name.startswith(("main.py", "README.md", "src/", "tests/")) and "/runtime/" not in name
     }
     projects.commit_all(project, "My own work")
     return mine
@@ -286,27 +286,34 @@ def test_a_project_without_the_runtime_goes_on_without_it(workload: str, tmp_pat
         projects.git("tag", later, cwd=template)
 
 
+@pytest.mark.parametrize("line", ["from demo.runtime import mine\n", "RUN = 'mine.py'\n"])
 def test_a_folder_of_the_name_runtime_that_is_the_owner_s_stays(
-    since_long_names: Path, tmp_path: Path
+    line: str, since_long_names: Path, tmp_path: Path
 ) -> None:
+    """Also where no line of the code imports it."""
     project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False)
     mine = {
-        "src/demo/runtime/__init__.py": "",
         "src/demo/runtime/mine.py": "MINE = 1\n",
         "tests/runtime/test_mine.py": "from demo.runtime import mine\n",
+        "main.py": line,
     }
     for name, text in mine.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    (project / "main.py").write_text("from demo.runtime import mine\n")
     projects.commit_all(project, "My own runtime")
-    projects.copier(
-        "update", "--trust", "--defaults", "--skip-answered", "--skip-tasks", cwd=project
-    )
+    update(project, "--skip-tasks")
     kept = projects.files(project)
-    assert {name: kept[name] for name in mine if name.endswith("mine.py")} == {
-        name: text for name, text in mine.items() if name.endswith("mine.py")
-    }
+    assert {name: kept.get(name) for name in mine} == mine
+
+
+def test_a_word_like_runtime_in_the_code_keeps_no_folder_that_nothing_uses(
+    since_long_names: Path, tmp_path: Path
+) -> None:
+    project = copy(since_long_names, tmp_path / "demo", "v0.3.0", lock=False)
+    (project / "src" / "demo" / "jobs.py").write_text("def end(job):\n    return job.runtime\n")
+    projects.commit_all(project, "A job has a run time")
+    update(project, "--skip-tasks")
+    assert not (project / "src" / "demo" / "runtime").exists()
 
 
 def since(release: str, template: Path) -> Path:

@@ -11,10 +11,6 @@ from ..rules.drivers import compiled_by_driver, needs_compat
 from ..solver import Solution
 from ..versions import is_supported, version
 
-# The first that puts an image's newer cuda-compat before the libraries of the host, also with CDI
-# (https://github.com/NVIDIA/nvidia-container-toolkit/pull/906).
-TOOLKIT = "1.17.5"
-
 
 class Floor(NamedTuple):
     """The oldest driver: its number, which ones do in few words, and the same with the reason."""
@@ -46,8 +42,8 @@ def driver_floor(catalogue: Catalogue, solution: Solution) -> Floor:
     if _is_bridged(catalogue, solution):
         major, minor = image.cuda_version
         which = (
-            f" with NVIDIA Container Toolkit {TOOLKIT} or newer, which loads the image's "
-            f"cuda-compat-{major}-{minor} in its place"
+            f" with NVIDIA Container Toolkit {catalogue.container_toolkit} or newer, which loads "
+            f"the image's cuda-compat-{major}-{minor} in its place"
         )
     by_branch = f"{floor} or newer of branch {branch}"
     return Floor(floor, f"{by_branch}, or {other}", f"{by_branch}{which}, or {other}")
