@@ -3,5 +3,5 @@
 from .runtime.serve_settings import ServerSettings
 
 
-class ServerSettings(ServerSettings):
+class ServeSettings(ServerSettings):
     """Each setting is a flag (--port 80) and an environment variable (PORT=80); the flag wins."""
