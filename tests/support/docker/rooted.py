@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,9 @@ from tests.support.docker.debian import docker_root
 from tests.support.host import Unavailable
 
 # Mounts of a namespace that ends with the daemon: nothing is left to unmount. Words: the root, the
-# data, the folder of the socket, the file system of the data ("" is the folder's own).
+# data, the folder of the socket, the file system of the data ("" is the folder's own), and the
+# folders that containers may have as volumes. Not chroot: `docker exec` enters a container at the
+# root of its namespace, which chroot leaves as it was.
 _START = """
 set -e
 mount --bind "$1" "$1"
@@ -27,7 +30,18 @@ if test -n "$4"; then mount -t "$4" "$4" "$2"; fi
 mount --bind "$2" "$1/var/lib/docker"
 mount --bind /etc/resolv.conf "$1/etc/resolv.conf"
 mount --bind /etc/hosts "$1/etc/hosts"
-exec chroot "$1" dockerd --config-file=/run/drydock/daemon.json
+root=$1
+shift 4
+# Containers get folders of the tests as volumes.
+for folder; do
+    mkdir -p "$root$folder"
+    mount --bind "$folder" "$root$folder"
+done
+cd "$root"
+pivot_root . mnt
+cd /
+umount --lazy /mnt
+exec dockerd --config-file=/run/drydock/daemon.json
 """
 
 
@@ -74,6 +88,7 @@ def start(
     if tied:
         words += ["setpriv", "--pdeathsig=TERM"]
     words += ["sh", "-c", _START, "sh", str(root), str(data), str(run), filesystem]
+    words += sorted({"/tmp", os.path.realpath(tempfile.gettempdir())})
     with open(run / "log", "w") as log:
         process = subprocess.Popen(
             words,
