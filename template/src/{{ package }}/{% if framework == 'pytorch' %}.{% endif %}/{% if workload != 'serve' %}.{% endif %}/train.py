@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
 from . import data, model
-from .runtime import runs
+from .runtime import distributed
+from .runtime.distributed import Group
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
@@ -20,29 +21,33 @@ from .settings import TrainSettings
 
 def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
-    device = model.pick_device(settings.device)
+    device = model.pick_device(distributed.device_name(settings.device))
     if settings.compile and not shutil.which("c++"):
         sys.exit("--compile needs a C++ compiler: the answer apt_packages=g++ is one in the image.")
     if device.index:
         torch.cuda.set_device(device)  # what is asked below of CUDA is asked of this one
     print(f"Training on {device}.", file=sys.stderr)
-    examples = data.load(settings)
-    with runs.start(settings, examples.fingerprint(), device=describe(device)) as run:
-        return 0 if run.is_complete else fit(settings, examples, run, device)
+    with distributed.join(device) as group:  # of one process, unless torchrun has started more
+        examples = data.load(settings)
+        with group.start(settings, examples.fingerprint(), device=describe(device)) as run:
+            return 0 if run.is_complete else fit(settings, examples, run, device, group)
 
 
-def fit(settings: TrainSettings, examples: Data, run: Run, device: torch.device) -> int:
+def fit(
+    settings: TrainSettings, examples: Data, run: Run, device: torch.device, group: Group
+) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for the next line, on a GPU
     torch.use_deterministic_algorithms(settings.deterministic)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed + group.rank)
 
     dataset = as_dataset(examples.train)
     steps_per_epoch = -(-len(dataset) // settings.batch_size)  # rounded up
     steps = settings.epochs * steps_per_epoch
 
     net = model.Network(examples.info(settings)).to(device)
-    forward = torch.compile(net) if settings.compile else net
+    parallel = group.parallel(net)
+    forward = torch.compile(parallel) if settings.compile else parallel
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
@@ -52,68 +57,74 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: torch.device)
     loss_sum = torch.zeros((), device=device)  # stays on the device: to read it means to wait
     step = 0
 
-    if path := run.newest_checkpoint():
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved := group.load(run.newest_checkpoint):
         try:
             net.load_state_dict(saved["net"])
         except RuntimeError:
-            sys.exit(f"{path} does not fit the network in model.py: leave out --ignore-code.")
+            sys.exit("The checkpoint does not fit the network in model.py: leave out --ignore-code.")
         optimizer.load_state_dict(saved["optimizer"])
         scheduler.load_state_dict(saved["scheduler"])
-        set_rng_state(saved["rng"])
-        loss_sum, step = saved["loss_sum"].to(device), saved["step"]
+        step = saved["step"]
+        # There may have been more processes, or fewer.
+        for own in saved["processes"][group.rank :: group.size]:
+            loss_sum += own["loss_sum"]
+            set_rng_state(own["rng"])
 
     def save() -> None:
         state = {
             "net": net.state_dict(),
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
-            "rng": rng_state(device),
-            "loss_sum": loss_sum,
             "step": step,
+            "processes": group.gather({"loss_sum": loss_sum.cpu(), "rng": rng_state(device)}),
         }
-        with run.save(step) as file:
-            torch.save(state, file)
+        if group.is_main:
+            with run.save(step) as file:
+                torch.save(state, file)
 
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    hidden = None if group.is_main else True
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=hidden) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             # The order depends on the seed and the epoch alone, so a resumed run sees the same one.
             generator = torch.Generator().manual_seed(settings.seed + epoch)
             order = torch.randperm(len(dataset), generator=generator).tolist()
+            batches = group.batches(order, settings.batch_size)[done:]
             loader = DataLoader(
                 dataset,
-                batch_size=settings.batch_size,
-                sampler=order[done * settings.batch_size :],
+                batch_sampler=[batch.indices for batch in batches],
                 num_workers=settings.workers,
                 generator=generator,  # without it, the loader would change the numbers of dropout
                 pin_memory=device.type == "cuda",
             )
             net.train()
-            for features, labels in loader:
-                if stop.exit_code or run.is_due:
+            for (features, labels), batch in zip(loader, batches, strict=True):
+                exit_code, save_now = group.agree(stop.exit_code, run.is_due)
+                if save_now:
                     save()
-                    if stop.exit_code:
-                        return stop.exit_code
+                if exit_code:
+                    return exit_code
                 features = features.to(device, non_blocking=True)
                 labels = labels.to(device, non_blocking=True)
                 with torch.autocast("cuda", torch.bfloat16, enabled=bf16):
                     loss = loss_function(forward(features), labels)
                 optimizer.zero_grad()
-                loss.backward()
+                (loss * batch.weight).backward()
                 nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
                 optimizer.step()
                 scheduler.step()
-                loss_sum += loss.detach() * len(labels)
+                loss_sum += loss.detach() * batch.examples
                 step += 1
                 progress.update()
 
-            validation_loss, validation_accuracy = evaluate(net, examples.validation, settings)
+            validation_loss, validation_accuracy = evaluate(
+                net, examples.validation, settings, group
+            )
             run.report(
                 step=step,
                 epoch=epoch + 1,
-                loss=loss_sum.item() / len(dataset),
+                loss=group.sum(loss_sum).item() / len(dataset),
                 validation_loss=validation_loss,
                 validation_accuracy=validation_accuracy,
             )
@@ -123,11 +134,12 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: torch.device)
                     torch.save(net.state_dict(), file)
             save()
 
-    if path := run.best_checkpoint():
-        net.load_state_dict(torch.load(path, map_location=device, weights_only=True))
-    test_loss, test_accuracy = evaluate(net, examples.test, settings)
-    model.save(net, run.model_path)
-    run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
+    if best := group.load(run.best_checkpoint):
+        net.load_state_dict(best)
+    test_loss, test_accuracy = evaluate(net, examples.test, settings, group)
+    if group.is_main:
+        model.save(net, run.model_path)
+        run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
     return 0
 
 
@@ -145,16 +157,20 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
 
 
 @torch.inference_mode()
-def evaluate(net: model.Network, part: Examples, settings: TrainSettings) -> tuple[float, float]:
-    """Return the mean loss and the accuracy on these examples."""
+def evaluate(
+    net: model.Network, part: Examples, settings: TrainSettings, group: Group
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy on these examples, of which each process takes some."""
     device = net.mean.device
     loss, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    group.align(net)
     net.eval()
-    for features, labels in DataLoader(as_dataset(part), settings.batch_size):
+    for features, labels in DataLoader(as_dataset(group.part(part)), settings.batch_size):
         logits, labels = net(features.to(device)), labels.to(device)
         loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
         right += (logits.argmax(dim=1) == labels).sum()
-    return loss.item() / len(part.labels), right.item() / len(part.labels)
+    examples = len(part.labels)
+    return group.sum(loss).item() / examples, group.sum(right).item() / examples
 
 
 def has_bfloat16(device: torch.device) -> bool:
