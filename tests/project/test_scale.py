@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +25,70 @@ from tests.support.indexes import Index, find_wheel
 TOLERANCE = 1e-3  # of a loss, relative
 EPOCHS = 4
 STEPS = 158  # of an epoch: 1257 examples, 8 at a time. The last batch has one, for one process.
-FLAGS = ("main.py", "--epochs", str(EPOCHS), "--batch-size", "8")
+FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
+
+# Trains in two processes without an interruption, then again and again with one that is killed at a
+# random moment, and once to the end. The imports, which take seconds, are done before. What
+# torchrun does with the other one is done here, sooner: it gets SIGKILL where it has not ended.
+KILLER = """
+import os, random, signal, socket, sys, time
+from pathlib import Path
+from demo.settings import TrainSettings
+from demo.train import train
+
+def start(name, **settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    return [fork(f"{name}-{rank}", str(rank), port, settings) for rank in range(2)]
+
+def fork(name, rank, port, settings):
+    if child := os.fork():
+        return child
+    os.environ |= {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for number, end in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"outputs/{name}.{end}", os.O_WRONLY | os.O_CREAT), number)
+    try:
+        code = train(TrainSettings(epochs=12, **settings))
+    except SystemExit as ended:
+        print(ended.code, file=sys.stderr, flush=True)
+        code = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 2
+    os._exit(code)
+
+def end(children, seconds):
+    statuses, deadline = {}, time.monotonic() + seconds
+    while len(statuses) < 2:
+        for child in children - statuses.keys():
+            if (found := os.waitpid(child, os.WNOHANG))[0]:
+                statuses[child] = found[1]
+        if time.monotonic() > deadline:
+            for child in children - statuses.keys():
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return statuses
+
+Path("outputs").mkdir()
+started = time.monotonic()
+assert set(end({*start("0-whole", runs_dir="outputs/other")}, 600).values()) == {0}
+whole = time.monotonic() - started
+luck, kills, number, left = random.Random(12), 0, 0, 0
+while kills < int(sys.argv[1]):
+    number += 1
+    children = start(f"1-{number:04}")
+    time.sleep(luck.uniform(0, whole / 3))
+    killed, other = luck.sample(children, 2)
+    os.kill(killed, signal.SIGKILL)
+    statuses = end({*children}, 10)
+    kills += os.WIFSIGNALED(statuses[killed])
+    left += os.WIFSIGNALED(statuses[other])
+assert set(end({*start("2-last")}, 600).values()) == {0}
+print(kills, left)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -58,27 +121,28 @@ def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None
 @pytest.fixture(scope="module")
 def expected(made: Path) -> list[dict]:
     """What one process reports that nobody interrupts."""
-    done = projects.run(made / ".venv/bin/python", *FLAGS, cwd=made, env={"OMP_NUM_THREADS": "1"})
+    words = (made / ".venv/bin/python", "main.py", *FLAGS)
+    done = projects.run(*words, cwd=made, env={"OMP_NUM_THREADS": "1"})
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
 def project(made: Path, expected: list[dict]) -> Path:
     """The project without outputs."""
-    shutil.rmtree(made / "outputs")
+    shutil.rmtree(made / "outputs", ignore_errors=True)
     return made
 
 
 class Started:
     """A training that runs meanwhile, in a session of its own."""
 
-    def __init__(self, project: Path, *words: str) -> None:
+    def __init__(self, project: Path, *words: str, folder: Path | None = None) -> None:
         self.project = project
-        self.log = project / "outputs.log"
+        self.log = (folder or project) / "outputs.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                (project / ".venv/bin/python", *words, *FLAGS),
-                cwd=project,
+                (project / ".venv/bin/python", *words, project / "main.py", *FLAGS),
+                cwd=folder or project,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=log,
                 stderr=log,
@@ -118,6 +182,12 @@ class Started:
             time.sleep(0.05)
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 def steps(project: Path) -> list[int]:
     """How many steps the checkpoints to go on from have."""
     return sorted(int(path.stem[-9:]) for path in project.glob("outputs/runs/2*/*/last-*.zip"))
@@ -146,6 +216,25 @@ def test_two_processes_learn_what_one_learns_and_one_of_them_writes(
     assert said.count('"epoch": 1,') == 1
     about = json.loads(next(project.glob("outputs/runs/2*/run.json")).read_text())
     assert about["device"] == "2 x cpu"
+
+
+def test_two_machines_that_share_no_disk_train_together(
+    project: Path, expected: list[dict], tmp_path: Path
+) -> None:
+    """As the README says it, with both machines on this one and a folder for each."""
+    port = free_port()
+    words = ("-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1")
+    words += ("--max-restarts", "3", "--rdzv-backend", "c10d")
+    words += ("--rdzv-endpoint", f"localhost:{port}")
+    both = [Started(project, *words, folder=folder) for folder in (project, tmp_path)]
+    for one in both:
+        code, said = one.end()
+        assert code == 0, said
+    folders = [path for path in (project, tmp_path) if (path / "outputs").exists()]
+    assert len(folders) == 1, "one machine writes"
+    if folders == [tmp_path]:  # which one becomes process 0 is up to torchrun
+        shutil.move(tmp_path / "outputs", project / "outputs")
+    require_same_end(project, expected)
 
 
 def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_end(
@@ -188,3 +277,25 @@ def test_one_process_that_slurm_warns_saves_and_two_go_on_to_the_same_end(
     code, said = Started(project, *TORCHRUN).end()
     assert code == 0, said
     require_same_end(project, expected)
+
+
+def test_two_ranks_of_which_one_is_killed_at_random_moments_end_as_if_none_had_been(
+    project: Path,
+) -> None:
+    """DRYDOCK_KILLS=100 kills as often. Both runs have two ranks, so no digit differs."""
+    command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
+    done = projects.run(*command, cwd=project, env={"OMP_NUM_THREADS": "1"})
+    print("kills, and others that had not joined yet:", done.stdout)
+    whole, *others = sorted(project.glob("outputs/*-0.out"))
+    whole_lines = [json.loads(line) for line in whole.read_text().splitlines()]
+    for path in others:
+        *lines, _last = (path.read_text() + "\n").split("\n")  # the last may be cut off
+        assert all(line in whole_lines for line in map(json.loads, filter(None, lines))), path
+    for path in project.glob("outputs/*-?.err"):
+        assert "Traceback" not in path.read_text(), path.read_text()
+    assert not any(path.read_text() for path in project.glob("outputs/*-1.out"))
+    assert json.loads(others[-1].read_text().splitlines()[-1]) == whole_lines[-1]
+    for folder in project.glob("outputs/runs/2*"):
+        if json.loads((folder / "run.json").read_text())["state"] == "complete":
+            lines = (folder / "metrics.jsonl").read_text().splitlines()
+            assert [json.loads(line) for line in lines] == whole_lines

@@ -61,7 +61,7 @@ def fit(
         try:
             net.load_state_dict(saved["net"])
         except RuntimeError:
-            sys.exit("The checkpoint does not fit the network in model.py: leave out --ignore-code.")
+            sys.exit("The checkpoint does not fit model.py's network: leave out --ignore-code.")
         optimizer.load_state_dict(saved["optimizer"])
         scheduler.load_state_dict(saved["scheduler"])
         step = saved["step"]
