@@ -6,9 +6,12 @@ a WORLD_SIZE of 1, nothing of torch.distributed starts, and a `Group` returns wh
 """
 
 import os
+import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -23,6 +26,7 @@ from .identity import differences, identity
 from .run import Run
 from .run_settings import RunSettings
 
+PATIENCE = timedelta(minutes=30)  # for a machine that has to fetch its image first
 T = TypeVar("T")
 
 
@@ -197,8 +201,10 @@ def join(device: torch.device) -> Iterator[Group]:
         return
     try:
         # One group with two ways: NCCL for what is on a GPU, Gloo for the rest.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-        yield Group(dist.get_rank(), dist.get_world_size())
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        rank, size = int(os.environ["RANK"]), _size()
+        dist.init_process_group(backend, store=_store(rank, size), rank=rank, world_size=size)
+        yield Group(rank, size)
         dist.all_reduce(torch.zeros(()))
         dist.destroy_process_group()
     except RuntimeError as error:
@@ -209,6 +215,30 @@ def join(device: torch.device) -> Iterator[Group]:
 
 def _size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def _store(rank: int, size: int) -> dist.Store:
+    """Return the store in which the processes find each other, empty.
+
+    torchrun has one store for all of its restarts, in which a process would find the addresses of
+    those that have died: https://github.com/pytorch/pytorch/issues/135712. Its count of restarts
+    is not the same on all machines. So process 0 makes a name for this start, and each other process
+    answers to it until it gets a reply, which an old name brings nobody.
+    """
+    from_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(host, port, is_master=rank == 0 and not from_torchrun, timeout=PATIENCE)
+    own = secrets.token_hex(8)
+    if rank == 0:
+        store.set("start", own)
+        for other in range(1, size):
+            store.set(store.get(f"{own}/{other}").decode(), "")
+        return dist.PrefixStore(own, store)
+    while not store.check([own]):
+        start = store.get("start").decode()
+        store.set(f"{start}/{rank}", own)
+        time.sleep(0.2)
+    return dist.PrefixStore(start, store)
 
 
 def _is_broken_connection(error: RuntimeError) -> bool:
