@@ -1,7 +1,7 @@
 """The generated trainer under the real torchrun: two processes, on the CPU.
 
 Dropout is off: two processes draw other random numbers than one. What then differs is the order in
-which numbers are summed. `TOLERANCE` is ten times what was measured over 632 steps.
+which numbers are summed: losses differed by 4.4e-7 of their value, at most, over 632 steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support import projects
 from tests.support.host import Unavailable
 from tests.support.indexes import Index, find_wheel
 
-TOLERANCE = 1e-3  # of a loss, relative
+TOLERANCE = 1e-5  # of a loss, relative
 EPOCHS = 4
 STEPS = 158  # of an epoch: 1257 examples, 8 at a time. The last batch has one, for one process.
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")

@@ -222,7 +222,7 @@ def _store(rank: int, size: int) -> dist.Store:
 
     torchrun has one store for all of its restarts, in which a process would find the addresses of
     those that have died: https://github.com/pytorch/pytorch/issues/135712. Its count of restarts
-    is not the same on all machines. So process 0 makes a name for this start, and each other process
+    is not the same on all machines. So process 0 makes a name for this start, and each other one
     answers to it until it gets a reply, which an old name brings nobody.
     """
     from_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
