@@ -35,6 +35,7 @@ KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
 KILLER = """
 import os, random, signal, socket, sys, time
 from pathlib import Path
+import torch._dynamo  # which an optimizer imports when it is made
 from demo.settings import TrainSettings
 from demo.train import train
 
@@ -285,7 +286,9 @@ def test_two_ranks_of_which_one_is_killed_at_random_moments_end_as_if_none_had_b
     """DRYDOCK_KILLS=100 kills as often. Both runs have two ranks, so no digit differs."""
     command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
     done = projects.run(*command, cwd=project, env={"OMP_NUM_THREADS": "1"})
-    print("kills, and others that had not joined yet:", done.stdout)
+    kills, left = map(int, done.stdout.split())
+    assert kills == KILLS
+    assert left < kills, "none was killed while it trained, or none was noticed"
     whole, *others = sorted(project.glob("outputs/*-0.out"))
     whole_lines = [json.loads(line) for line in whole.read_text().splitlines()]
     for path in others:
