@@ -99,7 +99,7 @@ def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None
         wheel = find_wheel("torch-2.13.0")
     except Unavailable as missing:
         pytest.skip(str(missing))
-    index = Index({"cpu": [wheel], "cu126": [wheel]}, port=28126)
+    index = Index({"cpu": [wheel], "cu126": [wheel]}, port=28124)
     folder = projects.generate(
         template,
         tmp_path_factory.mktemp("scale") / "demo",
