@@ -35,7 +35,7 @@ class Interface:
             instances: Annotated[list[Instance], Field(min_length=1, max_length=256)]
 
         class Prediction(BaseModel):
-            """The most likely class, and the probability of each, in the order of the labels."""
+            """The most likely class, and the probability of each, in the order of the enum of labels."""
 
             label: Label
             probabilities: list[float]
@@ -46,10 +46,11 @@ class Interface:
             predictions: list[Prediction]
 
         mean = np.broadcast_to(info.mean, info.shape).ravel()
+        example = [float(f"{value:.3g}") for value in mean]  # short in the description
         self.classes = info.classes
         self.request_type = PredictRequest
         self.response_type = PredictResponse
-        self.example = PredictRequest(instances=[mean.tolist()])
+        self.example = PredictRequest(instances=[example])
 
     def to_rows(self, request: BaseModel) -> np.ndarray:
         """Return what the model takes: one row per instance.
