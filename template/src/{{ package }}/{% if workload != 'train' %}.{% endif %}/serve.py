@@ -35,7 +35,7 @@ class Interface:
             instances: Annotated[list[Instance], Field(min_length=1, max_length=256)]
 
         class Prediction(BaseModel):
-            """The most likely class, and the probability of each, in the order of the enum of labels."""
+            """The most likely class, and the probability of each in the order of `label`'s enum."""
 
             label: Label
             probabilities: list[float]
