@@ -10,6 +10,7 @@ Its one argument is the name of the package.
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def leave_out(project: Path, package: str) -> None:
         text = path.read_text("utf-8", "replace") if path.is_file() else ""
         if runtime not in path.parents and imported.search(text):
             return
+    _give_back_dependencies(project)
     ours = _names(TEMPLATE / "src" / "{{ package }}" / "runtime")
     if {path.name for path in runtime.rglob("*.py")} <= ours:
         shutil.rmtree(runtime, ignore_errors=True)
@@ -34,6 +36,31 @@ def leave_out(project: Path, package: str) -> None:
             (tests / name).unlink(missing_ok=True)
         if tests.is_dir() and not any(tests.iterdir()):
             tests.rmdir()
+
+
+def _give_back_dependencies(project: Path) -> None:
+    """Make `dependencies` in pyproject.toml what the last commit has: that list is the owner's, and
+    what an update adds to it is what those files import.
+
+    Left alone where the list has another form, or a conflict that reaches beyond it.
+    """
+    git, path = shutil.which("git"), project / "pyproject.toml"
+    if git is None or not path.is_file():
+        return
+    show = [git, "show", "HEAD:./pyproject.toml"]
+    before = subprocess.run(show, cwd=project, capture_output=True).stdout.decode(
+        "utf-8", "replace"
+    )
+    text = path.read_text("utf-8", "replace")
+    block = re.compile(r"^dependencies = \[\r?\n.*?^\]\r?\n", re.MULTILINE | re.DOTALL)
+    old, new = block.search(before.replace("\r\n", "\n")), block.search(text)
+    if not old or not new or new[0].count("<<<<<<< ") != new[0].count(">>>>>>> "):
+        return
+    text = text[: new.start()] + old[0] + text[new.end() :]
+    path.write_text(text, "utf-8")
+    if "<<<<<<< " not in text:  # for Git, a conflict is there until the file is added or reset
+        reset = [git, "reset", "--quiet", "--", "pyproject.toml"]
+        subprocess.run(reset, cwd=project, capture_output=True)
 
 
 def _names(folder: Path) -> set[str]:

@@ -24,6 +24,7 @@ from tests.support.host import Unavailable
 
 ACCOUNT = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "s3cret"}
 HEAVY = 100_000_000
+SCHEDULED = ("--if-newer-base", "main")
 
 
 @dataclass
@@ -130,6 +131,44 @@ def test_a_new_base_pushes_no_layer_of_packages(site: Site, tmp_path: Path) -> N
     site.publish(site.here, project, "fixed")
     assert site.store.holds() - before < 1_000_000
     assert sum(site.heavy("team/digits:fixed").values()) > HEAVY
+
+
+def test_a_base_that_moved_on_is_built_tested_and_published_with_what_changed_in_it(
+    site: Site, template: Path, tmp_path: Path
+) -> None:
+    host, docker = site.store.host, site.here.docker
+    answers = {
+        "image_name": f"{host}/team/moving",
+        "image_mirror": host,
+        "ci": "none",
+        "advanced": True,
+    }
+    project = projects.generate(template, tmp_path / "digits", lock=True, **answers)
+    originals = images.base_images(site.project)
+    mirrored = images.base_images(project)
+    for original, reference in zip(originals, mirrored, strict=True):
+        docker("tag", original, reference)
+        docker("push", "--quiet", reference)
+    site.publish(site.here, project, "main", "0a1b2c")
+    first = site.store.manifest("team/moving:main")
+
+    assert "Nothing is published" in site.publish(site.here, project, *SCHEDULED).stdout
+    assert site.store.manifest("team/moving:main") == first
+
+    base = mirrored[1]
+    (tmp_path / "fix").mkdir()
+    fix = "sed -i '0,/^Version: /s//&99+/' /var/lib/dpkg/status"
+    (tmp_path / "fix" / "Dockerfile").write_text(f"FROM {base}\nRUN --network=none {fix}\n")
+    docker.build(tmp_path / "fix", base)
+    docker("push", "--quiet", base)
+    done = site.publish(site.here, project, *SCHEDULED)
+    before, after = (line.split() for line in done.stdout.splitlines()[-2:])
+    assert before[:2] == ["<", after[1]] and after == [">", after[1], f"99+{before[2]}"]
+    now = site.store.manifest("team/moving:main")
+    assert now["layers"] != first["layers"]
+    heavy = {one["digest"] for one in first["layers"] if one["size"] > 1_000_000}
+    assert len(heavy - {one["digest"] for one in now["layers"]}) == 0
+    assert site.store.manifest("team/moving:0a1b2c") == first
 
 
 def test_a_pull_request_builds_and_tests_and_pushes_nothing(site: Site, tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ DOCKER = """\
 echo "$*" >>"$LOG"
 case "$*" in
 login*) echo "stdin: $(cat)" >>"$LOG"; exit "${LOGIN:-0}" ;;
-*--metadata-file*) echo "$REPORT" >"$4" ;;
+*--metadata-file*) echo "$REPORT" >"$4"; echo "BASE_IMAGE=${BASE_IMAGE:-}" >>"$LOG" ;;
+*Manifest.Digest*) echo "${NEWEST:-}"; exit "${UNKNOWN:-0}" ;;
+*"json .Image"*) echo "${IMAGE:-}" ;;
+run*dpkg-query*) echo "$PACKAGES" | grep "${7##*@}" ;;
 run*) exit "${RUN:-0}" ;;
 esac
 """
@@ -54,7 +57,8 @@ def publish(
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run the project's script with the stand-in; returns how it ended and the calls it made.
 
-    Those with which the smoke test gets a sample of data into the container are left out.
+    Those with which the smoke test gets a sample of data into the container are left out, and those
+    that ask for the base image; `log` in `tmp_path` has all.
     """
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/docker").write_text(DOCKER)
@@ -71,8 +75,8 @@ def publish(
         capture_output=True,
         text=True,
     )
-    samples = ("volume ", "create ", "rm ")
-    return done, [call for call in log.read_text().splitlines() if not call.startswith(samples)]
+    others = ("volume ", "create ", "rm ", "buildx imagetools inspect ", "BASE_IMAGE=")
+    return done, [call for call in log.read_text().splitlines() if not call.startswith(others)]
 
 
 def workflow(project: Path) -> dict:
@@ -97,8 +101,12 @@ def test_github_publishes_pushes_after_the_tests_and_no_pull_request(made, image
     job = content["jobs"]["image"]
     assert job["needs"] == "check"
     last = job["steps"][-1]["run"]
-    tags = """'"$GITHUB_REF_NAME" "$GITHUB_SHA"'"""
-    assert last == f"sh scripts/publish.sh ${{{{ github.event_name == 'push' && {tags} || '' }}}}"
+    event = "github.event_name =="
+    assert last == (
+        "sh scripts/publish.sh ${{ "
+        f"""{event} 'schedule' && '--if-newer-base "$GITHUB_REF_NAME"' || """
+        f"""{event} 'push' && '"$GITHUB_REF_NAME" "$GITHUB_SHA"' || '' }}}}"""
+    )
     assert "if" not in job["steps"][-1]
     assert "failure" not in json.dumps(job) and "always" not in json.dumps(job)
 
@@ -125,6 +133,8 @@ def test_gitlab_publishes_the_default_branch_and_versions_and_no_merge_request(m
     assert content["build"]["script"][-1].splitlines() == [
         'if test "$CI_PIPELINE_SOURCE" = merge_request_event; then',
         "  sh scripts/publish.sh",
+        'elif test "$CI_PIPELINE_SOURCE" = schedule; then',
+        '  sh scripts/publish.sh --if-newer-base "$CI_COMMIT_REF_NAME"',
         "else",
         '  sh scripts/publish.sh "$CI_COMMIT_REF_NAME" "$CI_COMMIT_SHA"',
         "fi",
@@ -192,6 +202,82 @@ def test_no_tag_is_given_where_the_smoke_test_or_the_login_fails(
     assert done.returncode != 0
     assert any(" bake " in call for call in calls) == bakes
     assert not any(" create " in call for call in calls)
+
+
+BASE_LABEL = '{"config":{"Labels":{"org.opencontainers.image.base.digest":"sha256:0a1"}}}'
+PACKAGES = "sha256:0a1 libssl3 3.0.1\nsha256:0b2 libssl3 3.0.2"
+
+
+def test_the_image_is_built_on_the_newest_base_of_the_tag_and_names_it(
+    made, tmp_path: Path
+) -> None:
+    project = made("none", HOSTED)
+    done, _ = publish(project, tmp_path, "main", **ACCOUNT, NEWEST="sha256:0b2")
+    assert done.returncode == 0, done.stderr
+    base = re.search(r"^ARG BASE_IMAGE=(\S+)", (project / "Dockerfile").read_text(), re.M)[1]
+    assert f"BASE_IMAGE={base}@sha256:0b2" in (tmp_path / "log").read_text().splitlines()
+
+
+def test_a_base_whose_registry_does_not_answer_is_left_to_the_builder(made, tmp_path: Path) -> None:
+    done, calls = publish(made("none", HOSTED), tmp_path, "main", **ACCOUNT, UNKNOWN="1")
+    assert done.returncode == 0, done.stderr
+    assert "BASE_IMAGE=" in (tmp_path / "log").read_text().splitlines()
+    assert any(" create " in call for call in calls)
+
+
+SCHEDULED = ("--if-newer-base", "main")
+
+
+@pytest.mark.parametrize("image", [BASE_LABEL, ""])
+def test_a_schedule_publishes_where_the_base_has_moved_on_and_says_what_changed(
+    made, tmp_path: Path, image: str
+) -> None:
+    summary = tmp_path / "summary"
+    done, calls = publish(
+        made("none", HOSTED),
+        tmp_path,
+        *SCHEDULED,
+        **ACCOUNT,
+        NEWEST="sha256:0b2",
+        IMAGE=image,
+        PACKAGES=PACKAGES,
+        GITHUB_STEP_SUMMARY=str(summary),
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"buildx imagetools create --tag {HOSTED}:main {HOSTED}@sha256:ab12" in calls
+    if image:  # else nothing had been published with the label
+        said = done.stdout.splitlines()[-2:]
+        assert said == ["< sha256:0a1 libssl3 3.0.1", "> sha256:0b2 libssl3 3.0.2"]
+        assert summary.read_text().splitlines()[-2:] == said
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"), [({"NEWEST": "sha256:0a1"}, 0), ({"UNKNOWN": "1"}, 1)]
+)
+def test_a_schedule_builds_nothing_where_the_base_is_the_same_or_cannot_be_asked_for(
+    made, tmp_path: Path, variables: dict[str, str], code: int
+) -> None:
+    done, calls = publish(
+        made("none", HOSTED), tmp_path, *SCHEDULED, **ACCOUNT, IMAGE=BASE_LABEL, **variables
+    )
+    assert done.returncode == code
+    assert not any(" bake " in call or " create " in call for call in calls)
+    assert calls[-1] == "logout ghcr.io"
+    assert ("Nothing is published" in done.stdout) == (code == 0)
+
+
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_known_vulnerabilities_are_a_report_of_the_schedule_that_fails_nothing(
+    made, ci: str
+) -> None:
+    if ci == "github":
+        content = workflow(made(ci, OTHER))
+        assert content["on"]["schedule"]
+        [step] = [s for s in content["jobs"]["check"]["steps"] if "uv audit" in s.get("run", "")]
+        assert step["if"] == "github.event_name == 'schedule'" and step["continue-on-error"]
+        return
+    job = yaml.safe_load((made(ci, OTHER) / ".gitlab-ci.yml").read_text())["audit"]
+    assert job["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "schedule"'}] and job["allow_failure"]
 
 
 GITLAB = {"CI_REGISTRY_USER": "job", "CI_REGISTRY_PASSWORD": "token"}

@@ -286,6 +286,40 @@ def test_a_project_without_the_runtime_goes_on_without_it(workload: str, tmp_pat
         projects.git("tag", later, cwd=template)
 
 
+@pytest.mark.parametrize("workload", ["train", "serve"])
+def test_the_dependencies_of_a_project_without_the_runtime_stay_as_its_owner_has_them(
+    workload: str, tmp_path: Path
+) -> None:
+    """Also where the owner had added one beside each line that the template has new."""
+    template = since("0.4.0", tmp_path / "drydock")
+    project = copy(template, tmp_path / "demo", "v0.4.0", lock=False, workload=workload)
+    pyproject = project / "pyproject.toml"
+    text = re.sub(
+        r"^dependencies = \[\n((?:.+\n)+?)\]\n",
+        lambda found: (
+            "dependencies = [\n"
+            + "".join(
+                f'    "mine-{number}",\n{line}\n'
+                for number, line in enumerate(found[1].splitlines())
+            )
+            + '    "mine",\n]\n'
+        ),
+        pyproject.read_text(),
+        flags=re.MULTILINE,
+    )
+    assert text.count("mine") > 3
+    pyproject.write_text(text)
+    projects.commit_all(project, "Mine")
+    mine = tomllib.loads(text)["project"]["dependencies"]
+    said = update(project, "--skip-tasks")
+    assert tomllib.loads(pyproject.read_text())["project"]["dependencies"] == mine
+    assert "conflicts " not in said
+    assert "<<<<<<<" not in pyproject.read_text()
+    fresh = copy(template, tmp_path / "fresh", NEW, lock=False, workload=workload)
+    now = tomllib.loads((fresh / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert not set(now) <= set(mine), "a new project has more"
+
+
 @pytest.mark.parametrize("line", ["from demo.runtime import mine\n", "RUN = 'mine.py'\n"])
 def test_a_folder_of_the_name_runtime_that_is_the_owner_s_stays(
     line: str, since_long_names: Path, tmp_path: Path

@@ -32,6 +32,7 @@ def words(target: dict) -> list[str]:
     """
     answer = ["buildx", "build", "--progress=plain", "--network=host", "--allow=network.host"]
     answer += [f"--build-arg={name}={value}" for name, value in target.get("args", {}).items()]
+    answer += [f"--label={name}={value}" for name, value in target.get("labels", {}).items()]
     for key, flag in _FLAGS.items():
         for value in target.get(key, []):
             # Newer versions print a mapping.
