@@ -154,13 +154,21 @@ def test_sagemaker_is_told_why_a_training_failed(
     assert reason.startswith("--epochs (EPOCHS): ") and "'many'" in reason
     assert reason in ran.stderr
 
-    # An error of the program itself: a folder stands where the model is to go.
-    broken = job(tmp_path / "broken", epochs=1)
-    (broken / "model" / "model.skops").mkdir(parents=True)
-    ran = docker.run(one.tag, "train", check=False, volumes={broken: "/opt/ml"})
+    blocked = job(tmp_path / "blocked", epochs=1)
+    (blocked / "model" / "model.skops").mkdir(parents=True)
+    ran = docker.run(one.tag, "train", check=False, volumes={blocked: "/opt/ml"})
+    assert ran.returncode == 1
+    reason = (blocked / "output" / "failure").read_text()
+    assert reason == "/opt/ml/model/model.skops cannot be written: Is a directory."
+
+    # An error of the owner's code.
+    broken, code = job(tmp_path / "broken", epochs=1), tmp_path / "data.py"
+    code.write_text("raise KeyError('mine')\n")
+    volumes = {broken: "/opt/ml", code: f"{one.workdir}/src/digits/data.py:ro"}
+    ran = docker.run(one.tag, "train", check=False, volumes=volumes)
     assert ran.returncode == 1
     reason = (broken / "output" / "failure").read_text()
-    assert reason.startswith("IsADirectoryError: ") and "Traceback" in reason
+    assert reason.startswith("KeyError: 'mine'\nTraceback")
     assert "Traceback" in ran.stderr
 
 

@@ -112,8 +112,10 @@ def test_the_lock_fits_and_holds_no_gpu_package(project: Path) -> None:
 
 def test_a_bad_setting_is_one_sentence(project: Path) -> None:
     main = (project / "main.py").read_text()
+    command = ["train"] if "main.py serve" in main else []
     flag = "--epochs" if "train" in main else "--port"
-    done = projects.run("uv", "run", "--no-sync", "main.py", flag, "many", cwd=project, check=False)
+    words = ("uv", "run", "--no-sync", "main.py", *command, flag, "many")
+    done = projects.run(*words, cwd=project, check=False)
     # A sentence that SageMaker is to show ends a program with 1.
     assert done.returncode == (1 if "failures_reported" in main else 2)
     assert "Traceback" not in done.stderr

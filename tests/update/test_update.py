@@ -286,6 +286,50 @@ def test_a_project_without_the_runtime_goes_on_without_it(workload: str, tmp_pat
         projects.git("tag", later, cwd=template)
 
 
+@pytest.mark.parametrize(
+    ("ci", "file", "line"),
+    [
+        ("github", ".github/workflows/ci.yml", "      - run: echo mine"),
+        ("gitlab", ".gitlab-ci.yml", "    - echo mine"),
+        ("github", "Dockerfile", "ENV MINE=1"),
+    ],
+)
+def test_lines_in_the_places_of_the_owner_stay_whatever_the_template_changes_around_them(
+    ci: str, file: str, line: str, tmp_path: Path
+) -> None:
+    """The old version differs in the lines above and below each place."""
+    template = projects.snapshot(tmp_path / "drydock")
+    tree = projects.git("rev-parse", "HEAD^{tree}", cwd=template).strip()
+    changed = 0
+    for path in (path for path in (template / "template").rglob("*") if path.is_file()):
+        text = path.read_text()
+        older = re.sub(
+            r"(.*)(\n *# Yours: [^\n]*below this(?:.|\n)*?# Drydock's again.*\n)",
+            r"\1 #\2#\n",
+            text,
+        )
+        if older != text:
+            changed += 1
+            path.write_text(older)
+    assert changed == 3
+    projects.commit_all(template, "Older")
+    projects.git("tag", OLD, cwd=template)
+    projects.git("read-tree", tree, cwd=template)
+    projects.git("checkout-index", "--all", "--force", cwd=template)
+    projects.git("commit", "--quiet", "--message", "The working tree", cwd=template)
+    projects.git("tag", NEW, cwd=template)
+    project = copy(template, tmp_path / "demo", OLD, lock=False, ci=ci)
+    text = (project / file).read_text()
+    again = re.search(r"^ *# Drydock's again", text, re.MULTILINE)
+    (project / file).write_text(text[: again.start()] + line + "\n" + text[again.start() :])
+    projects.commit_all(project, "Mine")
+    update(project, "--skip-tasks")
+    fresh = copy(template, tmp_path / "fresh" / "demo", NEW, lock=False, ci=ci)
+    now, expected = (one / file for one in (project, fresh))
+    assert now.read_text().replace(line + "\n", "") == expected.read_text()
+    assert line in now.read_text().splitlines()
+
+
 @pytest.mark.parametrize("workload", ["train", "serve"])
 def test_the_dependencies_of_a_project_without_the_runtime_stay_as_its_owner_has_them(
     workload: str, tmp_path: Path
@@ -315,7 +359,7 @@ def test_the_dependencies_of_a_project_without_the_runtime_stay_as_its_owner_has
     assert tomllib.loads(pyproject.read_text())["project"]["dependencies"] == mine
     assert "conflicts " not in said
     assert "<<<<<<<" not in pyproject.read_text()
-    fresh = copy(template, tmp_path / "fresh", NEW, lock=False, workload=workload)
+    fresh = copy(template, tmp_path / "fresh" / "demo", NEW, lock=False, workload=workload)
     now = tomllib.loads((fresh / "pyproject.toml").read_text())["project"]["dependencies"]
     assert not set(now) <= set(mine), "a new project has more"
 

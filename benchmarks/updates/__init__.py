@@ -1,0 +1,1 @@
+"""A simulated fleet: many edited projects, updated through every release."""

@@ -1,0 +1,243 @@
+"""What teams do to a generated project, each as a function.
+
+Each takes the project, a source of random numbers and a number for names of its own, and returns
+the lines that it added, by file: an update must leave them. Where a project has no such place, it
+returns nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+Lines = dict[str, list[str]]
+Edit = Callable[[Path, Random, int], Lines]
+
+# Packages that teams add, not all of them at the same place of an alphabetical list.
+PACKAGES = (
+    *("boto3", "click", "einops", "httpx", "joblib", "mlflow", "omegaconf", "openpyxl", "polars"),
+    *("pyarrow", "pyyaml", "rich", "scipy", "structlog", "tenacity", "typer", "wandb", "xarray"),
+)
+
+
+# In newer versions, owners' lines go above this one.
+OWN = "# Drydock's again"
+
+
+def _insert(path: Path, before: str, *lines: str, after: bool = False) -> bool:
+    """Insert lines before (or after) the first line that matches an expression."""
+    if not path.is_file():
+        return False
+    text = path.read_text()
+    found = re.search(before, text, re.MULTILINE)
+    if not found:
+        return False
+    at = found.end() if after else found.start()
+    path.write_text(text[:at] + "".join(f"{line}\n" for line in lines) + text[at:])
+    return True
+
+
+def _append(project: Path, name: str, *lines: str) -> Lines:
+    path = project / name
+    text = path.read_text() if path.is_file() else ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "".join(f"{line}\n" for line in lines))
+    return {name: [line for line in lines if line.strip()]}
+
+
+def _listed(project: Path, name: str, line: str, random: Random, *, sort: bool) -> Lines:
+    """Add a line to a list of pyproject.toml: where it sorts, at the end, or anywhere."""
+    path = project / "pyproject.toml"
+    found = re.search(rf"^{name} = \[\n((?:    .*\n)*)\]", path.read_text(), re.MULTILINE)
+    if not found:
+        return {}
+    rows = found[1].splitlines()
+    if line in rows:
+        return {}
+    later = [number for number, row in enumerate(rows) if row > line] if sort else []
+    place = later[0] if later else len(rows) if sort else random.randint(0, len(rows))
+    rows.insert(place, line)
+    body = "".join(f"{row}\n" for row in rows)
+    text = path.read_text()
+    path.write_text(text[: found.start(1)] + body + text[found.end(1) :])
+    return {"pyproject.toml": [line]}
+
+
+def dependency_as_uv_adds_it(project: Path, random: Random, number: int) -> Lines:
+    """`uv add` keeps an alphabetical list in order."""
+    return _listed(
+        project, "dependencies", f'    "{random.choice(PACKAGES)}>=1",', random, sort=True
+    )
+
+
+def dependency_by_hand(project: Path, random: Random, number: int) -> Lines:
+    """A dependency, anywhere in the list."""
+    return _listed(project, "dependencies", f'    "{random.choice(PACKAGES)}",', random, sort=False)
+
+
+def dev_dependency(project: Path, random: Random, number: int) -> Lines:
+    """A tool to develop with."""
+    name = random.choice(("ipykernel", "mypy", "pytest-cov", "pytest-xdist"))
+    return _listed(project, "dev", f'    "{name}",', random, sort=random.random() < 0.5)
+
+
+def readme(project: Path, random: Random, number: int) -> Lines:
+    """A chapter of the README."""
+    return _append(project, "README.md", "", f"## Our part {number}", "What it is for.")
+
+
+def module_and_test(project: Path, random: Random, number: int) -> Lines:
+    """A module and its test."""
+    package = next(path for path in (project / "src").iterdir() if path.is_dir())
+    return _append(
+        project, f"src/{package.name}/features_{number}.py", f"ANSWER_{number} = 42"
+    ) | _append(project, f"tests/test_features_{number}.py", f"def test_{number}():", "    pass")
+
+
+def main(project: Path, random: Random, number: int) -> Lines:
+    """A line in main.py."""
+    return _append(project, "main.py", f"# Ours, {number}.")
+
+
+def training_loop(project: Path, random: Random, number: int) -> Lines:
+    """A line in the middle of the longest module of the owner's."""
+    modules = [path for path in project.glob("src/*/*.py") if path.stat().st_size > 500]
+    path = max(modules, key=lambda path: path.stat().st_size)
+    lines = path.read_text().splitlines(keepends=True)
+    place = len(lines) // 2
+    lines.insert(place, f"# Ours, in the loop, {number}.\n")
+    path.write_text("".join(lines))
+    return {path.relative_to(project).as_posix(): [f"# Ours, in the loop, {number}."]}
+
+
+def version(project: Path, random: Random, number: int) -> Lines:
+    """Another version of the project."""
+    path = project / "pyproject.toml"
+    line = f'version = "1.{number}.0"'
+    path.write_text(re.sub(r'^version = ".*"$', line, path.read_text(), count=1, flags=re.M))
+    return {"pyproject.toml": [line]}
+
+
+def ruff(project: Path, random: Random, number: int) -> Lines:
+    """A setting of ruff."""
+    line = f"extend-exclude = ['notebooks_{number}']"
+    place = _insert(project / "pyproject.toml", r"^\[tool\.ruff\]\n", line, after=True)
+    return {"pyproject.toml": [line]} if place else {}
+
+
+def mypy(project: Path, random: Random, number: int) -> Lines:
+    """A section for another tool."""
+    return _append(project, "pyproject.toml", "", "[tool.mypy]", "strict = true")
+
+
+def environment_variable(project: Path, random: Random, number: int) -> Lines:
+    """A variable in the image."""
+    line = f"ENV OURS_{number}=1"
+    place = OWN if OWN in (project / "Dockerfile").read_text() else "^(USER|ENTRYPOINT|STOPSIGNAL) "
+    return {"Dockerfile": [line]} if _insert(project / "Dockerfile", place, line) else {}
+
+
+def apt_line(project: Path, random: Random, number: int) -> Lines:
+    """A package of the system in the image."""
+    line = f"RUN apt-get update && apt-get install --yes tini  # ours, {number}"
+    return {"Dockerfile": [line]} if _insert(project / "Dockerfile", r"^USER ", line) else {}
+
+
+def copy_line(project: Path, random: Random, number: int) -> Lines:
+    """A folder beside the code, in the image."""
+    _append(project, f"configs/ours_{number}.yaml", "a: 1")
+    line = "COPY configs/ configs/"
+    found = _insert(project / "Dockerfile", r"^USER ", line)
+    _append(project, ".dockerignore", "!configs")
+    return {"Dockerfile": [line], ".dockerignore": ["!configs"]} if found else {}
+
+
+def dockerignore(project: Path, random: Random, number: int) -> Lines:
+    """A pattern that stays out of the image."""
+    return _append(project, ".dockerignore", f"src/ours_{number}")
+
+
+def gitignore(project: Path, random: Random, number: int) -> Lines:
+    """A pattern that stays out of Git."""
+    return _append(project, ".gitignore", f"/ours_{number}/")
+
+
+def ci_job(project: Path, random: Random, number: int) -> Lines:
+    """A job of its own."""
+    if (project / ".gitlab-ci.yml").is_file():
+        included = "local: .gitlab/*.yml" in (project / ".gitlab-ci.yml").read_text()
+        job = [f"ours {number}:", "  stage: check", f"  script: [echo ours {number}]"]
+        name = ".gitlab/ours.yml" if included else ".gitlab-ci.yml"
+        return _append(project, name, "", *job)
+    if (project / ".github/workflows/ci.yml").is_file():
+        job = [f"  ours-{number}:", "    runs-on: ubuntu-latest", "    timeout-minutes: 5"]
+        job += ["    steps:", f"      - run: echo ours {number}"]
+        return _append(project, ".github/workflows/ci.yml", "", *job)
+    return {}
+
+
+def ci_step(project: Path, random: Random, number: int) -> Lines:
+    """A step before the tests."""
+    line = f"      - run: echo our step {number}"
+    for name, step, tests in (
+        (".github/workflows/ci.yml", line, r"^      - run: uv run --no-sync pytest$"),
+        (".gitlab-ci.yml", line[2:].replace("run: ", ""), r"^    - uv run --no-sync pytest$"),
+    ):
+        if _insert(project / name, rf"^ *{OWN}", step) or _insert(project / name, tests, step):
+            return {name: [step]}
+    return {}
+
+
+def hook(project: Path, random: Random, number: int) -> Lines:
+    """A hook."""
+    return _append(
+        project,
+        ".pre-commit-config.yaml",
+        "  - repo: local",
+        "    hooks:",
+        f"      - id: ours-{number}",
+        "        name: ours",
+        "        entry: 'true'",
+        "        language: system",
+    )
+
+
+def licence(project: Path, random: Random, number: int) -> Lines:
+    """A licence."""
+    return _append(project, "LICENSE", "All rights reserved.")
+
+
+def deleted_module(project: Path, random: Random, number: int) -> Lines:
+    """A file of the owner's goes; `gone` says so with an empty list."""
+    paths = sorted(project.glob("tests/*.py"))
+    if not paths:
+        return {}
+    path = random.choice(paths)
+    path.unlink()
+    return {path.relative_to(project).as_posix(): []}
+
+
+EDITS: tuple[Edit, ...] = (
+    dependency_as_uv_adds_it,
+    dependency_by_hand,
+    dev_dependency,
+    readme,
+    module_and_test,
+    main,
+    training_loop,
+    version,
+    ruff,
+    mypy,
+    environment_variable,
+    apt_line,
+    copy_line,
+    dockerignore,
+    gitignore,
+    ci_job,
+    ci_step,
+    hook,
+    licence,
+    deleted_module,
+)
