@@ -58,7 +58,7 @@ def test_what_the_one_trains_the_other_serves_and_each_passes_its_smoke_test(
     until_ready(container)
     status, answer = ask(container, "/predict", {"instances": [ZERO]})
     assert status == 200
-    assert answer["predictions"][0]["label"] == 0
+    assert answer["predictions"][0]["label"] == "0"
     assert "The server is ready." in smoke(server, outputs, "serve")
 
 

@@ -60,12 +60,15 @@ PLANTED = [
     "src/digits/credentials.json",
     "src/id_rsa",
     "src/digits/__pycache__/old.cpython-313.pyc",
+    "files/.env",
+    "files/configs/credentials.json",
+    "filesystem/notes.txt",
     "tests/secret.txt",
     "notebooks/explore.ipynb",
 ]
 
 
-def test_a_new_module_reaches_the_image_and_secrets_and_data_do_not(
+def test_new_modules_and_files_reach_the_image_and_secrets_and_data_do_not(
     image: Callable, builder: Callable, docker: Engine, tmp_path: Path
 ) -> None:
     one = image("sklearn-train")
@@ -79,16 +82,21 @@ def test_a_new_module_reaches_the_image_and_secrets_and_data_do_not(
     (module.parent / "__init__.py").touch()
     module.write_text("WORD = 'under src'\n")
     (edited / "beside.py").write_text("WORD = 'beside main.py'\n")
+    (edited / "files" / "configs" / "base.yaml").write_text("in files/")
 
     built = builder(edited, "planted")
 
     listed = docker.image_files(built.tag)
     assert f"{one.workdir}/src/digits/deeper/extra.py" in listed
     assert f"{one.workdir}/beside.py" in listed
+    assert f"{one.workdir}/files/configs/base.yaml" in listed
     before = set(docker.image_files(one.tag))
     added = sorted(set(listed) - before)
     assert added == [
         f"{one.workdir}/beside.py",
+        f"{one.workdir}/files",
+        f"{one.workdir}/files/configs",
+        f"{one.workdir}/files/configs/base.yaml",
         f"{one.workdir}/src/digits/deeper",
         f"{one.workdir}/src/digits/deeper/__init__.py",
         f"{one.workdir}/src/digits/deeper/extra.py",
@@ -96,11 +104,12 @@ def test_a_new_module_reaches_the_image_and_secrets_and_data_do_not(
     seen = docker.run(
         built.tag,
         "-c",
-        "import beside, digits.deeper.extra as e; print(beside.WORD, 'and', e.WORD)",
+        "import beside, digits.deeper.extra as e; print(beside.WORD, 'and', e.WORD, 'and', "
+        "open('files/configs/base.yaml').read())",
         entrypoint="python",
         **one.strict(),
     )
-    assert seen.stdout == "beside main.py and under src\n"
+    assert seen.stdout == "beside main.py and under src and in files/\n"
     # No layer holds it either: what a later layer deletes is still there for who pulls the image.
     with docker.saved(built.tag) as archive:
         for name in json.load(archive.extractfile("manifest.json"))[0]["Layers"]:

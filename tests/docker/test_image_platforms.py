@@ -52,7 +52,7 @@ def predicts_zero(container: Container, route: str, port: int) -> None:
     """The server reads a zero."""
     status, answer = ask(container, route, {"instances": [ZERO]}, port)
     assert status == 200, answer
-    assert answer["predictions"][0]["label"] == 0
+    assert answer["predictions"][0]["label"] == "0"
 
 
 def becomes_healthy(container: Container, docker: Engine) -> None:

@@ -49,7 +49,7 @@ def test_the_server_predicts_with_the_model_that_the_training_image_made(
     status, answer = ask(container, "/predict", {"instances": [ZERO]})
     assert status == 200
     [prediction] = answer["predictions"]
-    assert prediction["label"] == 0
+    assert prediction["label"] == "0"
     assert sum(prediction["probabilities"]) == pytest.approx(1, abs=1e-3)
     assert ask(container, "/predict", {"instances": [[1, 2]]})[0] == 422
 

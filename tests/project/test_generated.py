@@ -140,14 +140,43 @@ def get(url: str, body: object = None) -> tuple[int, dict]:
         return error.code, json.load(error)
 
 
+@pytest.fixture(scope="module")
+def server(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
+    """A locked and installed project that serves, with no model of its own."""
+    folder = tmp_path_factory.mktemp("serving") / "server"
+    projects.generate(template, folder, lock=True, workload="serve")
+    projects.run("uv", "sync", "--quiet", cwd=folder)
+    return folder
+
+
+WINE = """
+from sklearn.datasets import load_wine
+
+frame = load_wine(as_frame=True).frame
+frame["target"] = frame["target"].map(lambda number: f"cultivar {number}")
+frame.to_csv("wine.csv", index=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "length", "classes"),
+    [
+        ((), 64, [str(digit) for digit in range(10)]),
+        (
+            ("--data", "wine.csv", "--target", "target"),
+            13,
+            ["cultivar 0", "cultivar 1", "cultivar 2"],
+        ),
+    ],
+    ids=["the example", "data of one's own"],
+)
 def test_what_train_writes_serve_answers_with(
-    template: Path, training: Path, tmp_path: Path, network: None
+    training: Path, server: Path, flags: tuple[str, ...], length: int, classes: list[str]
 ) -> None:
-    """Two projects, one artefact: trained in the one, served over HTTP by the other."""
-    projects.run("uv", "run", "--quiet", "main.py", cwd=training)
+    """Two projects, one artefact: trained in the one, served over HTTP by the other, unedited."""
+    projects.run("uv", "run", "--quiet", "python", "-c", WINE, cwd=training)
+    projects.run("uv", "run", "--quiet", "main.py", *flags, cwd=training)
     (artefact,) = (training / "outputs").glob("model.*")
-    server = projects.generate(template, tmp_path / "server", lock=True, workload="serve")
-    projects.run("uv", "sync", "--quiet", cwd=server)
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
     environment |= {"MODEL_PATH": str(artefact), "PORT": str(port), "HOST": "127.0.0.1"}
@@ -170,9 +199,21 @@ def test_what_train_writes_serve_answers_with(
             except OSError:
                 pass
             time.sleep(0.2)
-        status, answer = get(f"{url}/predict", {"instances": [[0.0] * 64, [8.0] * 64]})
-        assert status == 200 and len(answer["predictions"]) == 2
-        assert get(f"{url}/predict", {"instances": [[0.0] * 63]})[0] == 422
+        api = get(f"{url}/openapi.json")[1]
+        schemas = api["components"]["schemas"]
+        assert schemas["PredictRequest"]["properties"]["instances"]["items"]["minItems"] == length
+        assert schemas["Prediction"]["properties"]["label"]["enum"] == classes
+        body = api["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        [example] = body["schema"]["examples"]
+        status, answer = get(f"{url}/predict", example)
+        assert status == 200
+        [prediction] = answer["predictions"]
+        likeliest = max(range(len(classes)), key=prediction["probabilities"].__getitem__)
+        assert prediction["label"] == classes[likeliest]
+        status, answer = get(f"{url}/predict", {"instances": [[0.0] * (length - 1)]})
+        assert status == 422
+        assert answer["detail"][0]["where"] == "body.instances.0"
+        assert f"at least {length} items" in answer["detail"][0]["problem"]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=25) in {0, 143, -signal.SIGTERM}
     finally:

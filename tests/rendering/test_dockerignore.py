@@ -31,7 +31,9 @@ def is_let_in(path: str) -> bool:
     return let_in
 
 
-@pytest.mark.parametrize("folder", ["", "src/", "src/demo/", "src/demo/deeper/still/"])
+@pytest.mark.parametrize(
+    "folder", ["", "src/", "src/demo/", "src/demo/deeper/still/", "files/", "files/configs/"]
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -53,6 +55,7 @@ def test_a_secret_with_a_usual_name_is_left_out_wherever_it_lies(folder: str, na
         *("src/demo/__init__.py", "src/demo/credentials.py", "src/demo/credentials/vault.py"),
         *("src/demo/secrets.py", "src/demo/keys.py", "src/demo/environment.py", "src/other/a.py"),
         *("src/demo/configs/base.yaml", "src/demo/labels.json", "src/demo/vocabulary.txt"),
+        *("files/configs/base.yaml", "files/model.skops", "files/deeper/still/vocabulary.txt"),
     ],
 )
 def test_code_and_the_files_beside_it_are_let_in(path: str) -> None:
@@ -64,6 +67,7 @@ def test_code_and_the_files_beside_it_are_let_in(path: str) -> None:
     [
         *("data/train.csv", "outputs/model.joblib", ".git/config", ".venv/bin/python"),
         *("configs/base.yaml", "secrets.txt", "tests/test_train.py", "src/demo/__pycache__/a.pyc"),
+        *("data/files/a.txt", "profiles/a.txt", "files.tar"),
     ],
 )
 def test_what_lies_outside_of_the_code_is_left_out(path: str) -> None:

@@ -30,15 +30,26 @@ def identity(settings: RunSettings, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def code() -> dict[str, str]:
-    """Return a digest of each Python file: of `src/`, and of those beside it, such as main.py."""
-    source = PACKAGE.parent
-    files = [*source.rglob("*.py"), *source.parent.glob("*.py")]
-    if source.name != "src":  # an installed package, among others
-        source, files = PACKAGE.parent, list(PACKAGE.rglob("*.py"))
-    return {
-        path.relative_to(source.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(files)
-    }
+    """Return a digest of each file of `src/` and `files/`, and of Python files such as main.py."""
+    root = PACKAGE.parents[1]
+    if PACKAGE.parent.name == "src":
+        files = [*_below(root / "src"), *_below(root / "files"), *root.glob("*.py")]
+    else:  # an installed package, among others
+        files = list(_below(PACKAGE))
+    return {path.relative_to(root).as_posix(): _digest(path) for path in sorted(files)}
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Give the files of a folder but caches and hidden ones, which .dockerignore leaves out too."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(p.startswith(".") or p == "__pycache__" for p in parts):
+            yield path
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Header
+from fastapi import Body, FastAPI, Header, Response
 from pydantic import BaseModel
 
 from .. import serve
@@ -51,7 +51,9 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_api(title: str, predict_route: str, probe_routes: list[str]) -> FastAPI:
+def create_api(
+    title: str, predict_route: str, probe_routes: list[str], interface: serve.Interface
+) -> FastAPI:
     """Return the application that knows every route.
 
     The given routes stand in it for the description alone: `App` answers them itself.
@@ -60,18 +62,19 @@ def create_api(title: str, predict_route: str, probe_routes: list[str]) -> FastA
         title: of the description.
         predict_route: the path that predicts.
         probe_routes: the paths that say how the server is.
+        interface: what the model is asked, and what it answers.
     """
     # Its pages /docs and /redoc load scripts from elsewhere.
     api = FastAPI(title=title, docs_url=None, redoc_url=None)
     api.include_router(serve.router)
 
-    @api.post(predict_route, responses=ANSWERS)
+    example = interface.example.model_dump(mode="json")
+
+    @api.post(predict_route, responses=ANSWERS, response_model=interface.response_type)
     def predict(
-        request: Annotated[
-            serve.PredictRequest, Body(examples=[serve.EXAMPLE.model_dump(mode="json")])
-        ],
+        request: Annotated[interface.request_type, Body(examples=[example])],
         x_request_id: Annotated[str | None, Header(max_length=128)] = None,
-    ) -> serve.PredictResponse:
+    ) -> Response:
         """Predict each instance."""
         raise NotImplementedError
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel
 
-from .. import serve
+from ..serve import Interface
 from .monitoring import Monitoring
 
 Predict = Callable[[np.ndarray], np.ndarray]  # rows -> what the model says, a row for each
@@ -32,7 +33,7 @@ class Unusable(Exception):
 class Waiting:
     """A request in the queue."""
 
-    request: serve.PredictRequest
+    request: BaseModel
     is_gone: Callable[[], bool]  # has the client left?
     answer: asyncio.Future[bytes | None]
     rows: np.ndarray | None = None
@@ -42,19 +43,26 @@ class Batches:
     """Gives the model all that waits when it becomes free, up to `batch_rows` rows.
 
     Nothing waits for others to come: under load there are some, and else a wait is for nothing.
-    One thread runs the model and the functions of `serve`, so that the event loop goes on.
+    One thread runs the model and the interface, so that the event loop goes on.
 
     Args:
         predict: the model.
+        interface: makes rows of requests, and answers of what the model says.
         batch_rows: how many rows to put together. A request with more is computed alone.
         queue_seconds: how long a request may have to wait.
         monitoring: is told about each batch.
     """
 
     def __init__(
-        self, predict: Predict, batch_rows: int, queue_seconds: float, monitoring: Monitoring
+        self,
+        predict: Predict,
+        interface: Interface,
+        batch_rows: int,
+        queue_seconds: float,
+        monitoring: Monitoring,
     ) -> None:
         self._predict = predict
+        self._interface = interface
         self._batch_rows = batch_rows
         self._queue_seconds = queue_seconds
         self._monitoring = monitoring
@@ -65,13 +73,14 @@ class Batches:
 
     def warm_up(self) -> None:
         """Predict the example alone and as a full batch: the first time is slow, or an error."""
-        rows = serve.to_rows(serve.EXAMPLE)
+        interface = self._interface
+        rows = interface.to_rows(interface.example)
         for copies in (1, self._batch_rows // len(rows)):
             if copies:
                 batch = np.concatenate([rows] * copies)
                 self._predict(batch)
                 started = time.monotonic()
-                serve.to_response(self._predict(batch)).model_dump_json()
+                interface.to_response(self._predict(batch)).model_dump_json()
                 self._seconds = time.monotonic() - started
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -89,9 +98,7 @@ class Batches:
         if wait > self._queue_seconds:
             raise Full(wait)
 
-    async def answer(
-        self, request: serve.PredictRequest, is_gone: Callable[[], bool]
-    ) -> bytes | None:
+    async def answer(self, request: BaseModel, is_gone: Callable[[], bool]) -> bytes | None:
         """Return the answer in JSON, or None if the client has left before its turn.
 
         Raises:
@@ -152,7 +159,7 @@ class Batches:
             _deliver(loop, [waiting], [None])
             return False
         try:
-            waiting.rows = serve.to_rows(waiting.request)
+            waiting.rows = self._interface.to_rows(waiting.request)
         except ValueError as error:
             _deliver(loop, [waiting], [Unusable(str(error))])
         except Exception as error:
@@ -172,7 +179,13 @@ class Batches:
             for waiting in batch:  # one of them is to blame, and the others get their answers
                 self._compute([waiting], loop)
             return
-        _deliver(loop, batch, [_written(part) for part in parts])
+        _deliver(loop, batch, [self._written(part) for part in parts])
+
+    def _written(self, part: np.ndarray) -> Answer:
+        try:
+            return self._interface.to_response(part).model_dump_json().encode()
+        except Exception as error:
+            return error
 
     def _learn(self, batch: list[Waiting], seconds: float) -> None:
         rows = [len(waiting.rows) for waiting in batch]
@@ -180,13 +193,6 @@ class Batches:
         self._seconds += 0.2 * (seconds - self._seconds)
         self._rows += 0.2 * (share - self._rows)
         self._monitoring.batch(requests=len(rows), rows=sum(rows), seconds=seconds)
-
-
-def _written(part: np.ndarray) -> Answer:
-    try:
-        return serve.to_response(part).model_dump_json().encode()
-    except Exception as error:
-        return error
 
 
 def _deliver(loop: asyncio.AbstractEventLoop, batch: list[Waiting], answers: list[Answer]) -> None:
