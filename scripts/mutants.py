@@ -432,8 +432,8 @@ MUTANTS = (
     ),
     Mutant(
         "stack/drivers.py",
-        "needs += [(gpu.driver_from,",
-        "needs += [] and [(gpu.driver_from,",
+        "needs = [(gpu.driver_from,",
+        "needs = [] and [(gpu.driver_from,",
         "a GPU's first driver counts",
     ),
     Mutant(
