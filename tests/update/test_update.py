@@ -330,6 +330,19 @@ def test_lines_in_the_places_of_the_owner_stay_whatever_the_template_changes_aro
     assert line in now.read_text().splitlines()
 
 
+def test_what_an_owner_had_let_into_the_image_or_kept_out_of_it_merges(tmp_path: Path) -> None:
+    template = since("0.4.0", tmp_path / "drydock")
+    project = copy(template, tmp_path / "demo", "v0.4.0", lock=False)
+    path = project / ".dockerignore"
+    path.write_text(path.read_text().replace("!src\n", "!src\n!configs\n") + "src/demo/big\n")
+    projects.commit_all(project, "Mine")
+    update(project, "--skip-tasks")
+    fresh = (
+        copy(template, tmp_path / "fresh" / "demo", NEW, lock=False) / ".dockerignore"
+    ).read_text()
+    assert path.read_text() == fresh.replace("!src\n", "!src\n!configs\n") + "src/demo/big\n"
+
+
 @pytest.mark.parametrize("workload", ["train", "serve"])
 def test_the_dependencies_of_a_project_without_the_runtime_stay_as_its_owner_has_them(
     workload: str, tmp_path: Path
