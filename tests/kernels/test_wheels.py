@@ -172,6 +172,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "catalogue"
     folder.mkdir()
     build = {"version": "1.0", "build": "cu130", "cuda": "13.0", "index": None}
+    build["requirements"] = ["torch==1.0"]
     kernels = {"kernels": {"amd64": ["8.0", "12.0+PTX"]}}
     elsewhere = {**build, "build": "cu126", "index": "cu126"}
     for name in rows.FRAMEWORKS:

@@ -67,6 +67,10 @@ def requires_of(files: dict[str, Any]) -> dict[str, list[str]]:
         text = stated.get(row["package"], f"{row['package']}=={row['newest']}")
         marker = "".join(f"; extra == '{extra}'" for extra in sorted(wanted.extras)[:1])
         found.setdefault(wanted.name, []).append(text + marker)
+    # XGBoost's wheels pull no cuDNN, and say so.
+    for row in files["xgboost"]["builds"]:
+        for text in row["requirements"] if row["cuda"] else ():
+            found.setdefault(Requirement(text).name, row["libraries"])
     return found
 
 
