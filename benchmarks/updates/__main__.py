@@ -4,7 +4,7 @@
 
 Each repository starts from a release with random answers that it accepts, gets four to eight edits
 of the kinds that teams make (edits.py), and is then updated to every later release and to this
-working tree, with Copier and Git as users run them. Results go to benchmarks/results/updates.json.
+working tree, with Copier and Git as users run them. The figures go to benchmarks/updates/results.json.
 The exit code is 1 where a line of an owner is lost, a result does not parse, or a project of the
 sample does not run.
 """
@@ -36,7 +36,7 @@ from tests.support import projects
 
 NOW = "v1000.0.0"
 RELEASES = json.loads((projects.ROOT / "tests" / "releases.json").read_text())
-RESULTS = projects.ROOT / "benchmarks" / "results" / "updates.json"
+RESULTS = Path(__file__).with_name("results.json")
 QUIET = ("--trust", "--defaults", "--skip-tasks")
 
 
