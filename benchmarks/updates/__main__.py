@@ -4,9 +4,9 @@
 
 Each repository starts from a release with random answers that it accepts, gets four to eight edits
 of the kinds that teams make (edits.py), and is then updated to every later release and to this
-working tree, with Copier and Git as users run them. The figures go to benchmarks/updates/results.json.
-The exit code is 1 where a line of an owner is lost, a result does not parse, or a project of the
-sample does not run.
+working tree, with Copier and Git as users run them. The figures go to results.json beside this
+file. The exit code is 1 where a line of an owner is lost, a result does not parse, or a project of
+the sample does not run.
 """
 
 from __future__ import annotations
