@@ -48,17 +48,19 @@ def _give_back_dependencies(project: Path) -> None:
     if git is None or not path.is_file():
         return
     show = [git, "show", "HEAD:./pyproject.toml"]
-    before = subprocess.run(show, cwd=project, capture_output=True).stdout.decode(
-        "utf-8", "replace"
-    )
-    text = path.read_text("utf-8", "replace")
-    block = re.compile(r"^dependencies = \[\r?\n.*?^\]\r?\n", re.MULTILINE | re.DOTALL)
-    old, new = block.search(before.replace("\r\n", "\n")), block.search(text)
-    if not old or not new or new[0].count("<<<<<<< ") != new[0].count(">>>>>>> "):
+    before = subprocess.run(show, cwd=project, capture_output=True).stdout
+    # As bytes, so that line endings and all else stay what they are.
+    text = path.read_bytes()
+    block = re.compile(rb"^dependencies = \[\r?\n.*?^\]\r?\n", re.MULTILINE | re.DOTALL)
+    old, new = block.search(before), block.search(text)
+    if not old or not new or new[0].count(b"<<<<<<< ") != new[0].count(b">>>>>>> "):
         return
-    text = text[: new.start()] + old[0] + text[new.end() :]
-    path.write_text(text, "utf-8")
-    if "<<<<<<< " not in text:  # for Git, a conflict is there until the file is added or reset
+    mine = old[0].replace(b"\r\n", b"\n")
+    if b"\r\n" in new[0]:
+        mine = mine.replace(b"\n", b"\r\n")
+    text = text[: new.start()] + mine + text[new.end() :]
+    path.write_bytes(text)
+    if b"<<<<<<< " not in text:  # for Git, a conflict is there until the file is added or reset
         reset = [git, "reset", "--quiet", "--", "pyproject.toml"]
         subprocess.run(reset, cwd=project, capture_output=True)
 

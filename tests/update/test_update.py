@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -44,13 +45,18 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert new in text, f"{name} does not hold {new}"
             text = text.replace(new, old)
         (template / name).write_text(text)
+    tag_both(template, new_tree)
+    return template
+
+
+def tag_both(template: Path, new_tree: str) -> None:
+    """Commit the files of a template as version OLD, and then a tree as version NEW."""
     projects.commit_all(template, "An older version")
     projects.git("tag", OLD, cwd=template)
     projects.git("read-tree", new_tree, cwd=template)
     projects.git("checkout-index", "--all", "--force", cwd=template)
     projects.git("commit", "--quiet", "--message", "The working tree", cwd=template)
     projects.git("tag", NEW, cwd=template)
-    return template
 
 
 def pin(tool: str) -> str:
@@ -312,12 +318,7 @@ def test_lines_in_the_places_of_the_owner_stay_whatever_the_template_changes_aro
             changed += 1
             path.write_text(older)
     assert changed == 3
-    projects.commit_all(template, "Older")
-    projects.git("tag", OLD, cwd=template)
-    projects.git("read-tree", tree, cwd=template)
-    projects.git("checkout-index", "--all", "--force", cwd=template)
-    projects.git("commit", "--quiet", "--message", "The working tree", cwd=template)
-    projects.git("tag", NEW, cwd=template)
+    tag_both(template, tree)
     project = copy(template, tmp_path / "demo", OLD, lock=False, ci=ci)
     text = (project / file).read_text()
     again = re.search(r"^ *# Drydock's again", text, re.MULTILINE)
@@ -375,6 +376,21 @@ def test_the_dependencies_of_a_project_without_the_runtime_stay_as_its_owner_has
     fresh = copy(template, tmp_path / "fresh" / "demo", NEW, lock=False, workload=workload)
     now = tomllib.loads((fresh / "pyproject.toml").read_text())["project"]["dependencies"]
     assert not set(now) <= set(mine), "a new project has more"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_the_list_of_dependencies_is_given_back_and_lines_end_as_they_did(
+    end: str, tmp_path: Path
+) -> None:
+    before = ["[project]", "dependencies = [", '    "mine",', "]", "# é", "a = 1", ""]
+    pyproject = tmp_path / "pyproject.toml"
+    pyproject.write_bytes(end.join(before).encode())
+    projects.commit_all(tmp_path, "Mine")
+    after = [*before[:3], '    "pandas>=2.2",', *before[3:5], "a = 2", ""]
+    pyproject.write_bytes(end.join(after).encode())
+    script = projects.ROOT / "extensions" / "leave_out_runtime.py"
+    projects.run(sys.executable, script, "demo", cwd=tmp_path)
+    assert pyproject.read_bytes() == end.join([*before[:5], "a = 2", ""]).encode()
 
 
 @pytest.mark.parametrize("line", ["from demo.runtime import mine\n", "RUN = 'mine.py'\n"])
