@@ -58,6 +58,22 @@ def test_the_server_predicts_with_the_model_that_the_training_image_made(
     assert seconds < 10
 
 
+def test_torchrun_trains_in_two_processes_of_one_container_as_the_readme_starts_it(
+    image: Callable, docker: Engine
+) -> None:
+    """On the host's network: without any, a container cannot resolve its own name, and torchrun
+    waits for it.
+    """
+    one: Image = image("torch-train")
+    words = ("--standalone", "--nproc-per-node", "2", "main.py")
+    assert " ".join(words) in (one.project / "README.md").read_text()
+    strict = one.strict() | {"network": "host"}
+    ran = docker.run(one.tag, *words, "--epochs", "1", entrypoint="torchrun", **strict)
+    said = metrics(ran.stdout)
+    assert [line["epoch"] for line in said if "epoch" in line] == [1], "one process reports"
+    assert said[-1]["test_accuracy"] > 0.5
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_a_stopped_run_leaves_a_whole_checkpoint_that_another_container_resumes(
     name: str, image: Callable, docker: Engine, tmp_path: Path
