@@ -34,6 +34,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
     ("image_name", "ghcr.io/Acme/Forecast", "ghcr.io/acme/forecast", "lower-case", {}),
     ("image_name", "acme/forecast:1", "acme/forecast", "tag", {}),
     ("ci", "jenkins", "none", "github", {}),
+    ("extras", ["helm"], ["kubernetes"], "kubernetes", {}),
     ("advanced", "perhaps", True, "advanced", {}),
     ("forward_compat", "perhaps", False, "true", GPU | ADVANCED),
     ("framework_version", "9.9.9", "auto", "auto", ADVANCED),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from allpairspy import AllPairs
 
 from drydock.catalogue import Catalogue
-from drydock.questions import ADVANCED, GPU_QUESTIONS
+from drydock.questions import ADVANCED, GPU_QUESTIONS, ON_KUBERNETES
 from drydock.request import read_request
 from drydock.solver import solve
 
@@ -17,6 +17,7 @@ CHOICES: dict[str, list] = {
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "ci": ["github", "gitlab", "none"],
+    "extras": [[], ["kubernetes"]],
     "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],
     "python_version": ["3.11", "3.12", "3.13"],
     "gpus": [["any"], ["H100"], ["V100", "A100"], ["L4", "RTX 4090"]],
@@ -41,6 +42,8 @@ def asked(name: str, answers: dict) -> bool:
     if name in GPU_QUESTIONS and answers["accelerator"] == "cpu":
         return False
     if name in ADVANCED and not answers.get("advanced"):
+        return False
+    if name == "extras" and answers["platform"] not in ON_KUBERNETES:
         return False
     return not (name == "pytorch_index" and answers["framework"] != "pytorch")
 
