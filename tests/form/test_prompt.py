@@ -220,7 +220,9 @@ def test_nothing_typed_for_the_gpus_means_any(
 ) -> None:
     words = ("accelerator=gpu", "project_name=demo", "description=x", "workload=train")
     words += ("framework=pytorch", "python_version=3.13", "platform=docker", "image_name=demo")
-    asked = terminal(*(f"--data={word}" for word in (*words, "ci=none", "extras=[]", "advanced=no")))
+    asked = terminal(
+        *(f"--data={word}" for word in (*words, "ci=none", "extras=[]", "advanced=no"))
+    )
     asked.until("its compute capability, such as 8.6")
     asked.press(ENTER)
     asked.until("Oldest NVIDIA driver")
