@@ -57,6 +57,8 @@ def _possible(values: list) -> bool:
     if len(answers) < 3:
         return True
     kept = {name: value for name, value in answers.items() if asked(name, answers)}
+    if answers.get("extras") and "extras" not in kept:
+        return False  # such a set would count as one that has the pair
     if kept["accelerator"] == "gpu" and kept["framework"] == "scikit-learn":
         return False
     return solve(CATALOGUE, read_request(CATALOGUE, kept)) is not None
