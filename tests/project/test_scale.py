@@ -197,16 +197,11 @@ class Pod(Started):
     def __init__(self, project: Path, job: kubernetes.Manifest, index: int, port: int) -> None:
         self.log = project / f"pod-{index}.log"
         [container] = kubernetes.pod_of(job)["containers"]
-        computed = {
-            "OMP_NUM_THREADS": container["resources"]["requests"]["cpu"],
-            "PET_NODE_RANK": str(index),
-        }
+        variables = kubernetes.variables_of(container, index)
         there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-        values = kubernetes.environment_of(container)
-        assert {name for name, value in values.items() if value is None} == computed.keys()
-        env = {name: value for name, value in {**values, **computed, **there}.items() if value}
+        assert there.keys() <= variables.keys()
         command, *words = (*container["command"], *container["args"])
-        self.start(project, (project / ".venv/bin" / command, *words), project, env)
+        self.start(project, (project / ".venv/bin" / command, *words), project, variables | there)
 
     def kill(self) -> None:
         """End all its processes as the end of a container does; those of torchrun are no group."""

@@ -81,6 +81,23 @@ def environment_of(container: Manifest) -> dict[str, str | None]:
     return {one["name"]: one.get("value") for one in container.get("env", [])}
 
 
+def variables_of(container: Manifest, index: int) -> dict[str, str]:
+    """The variables of a container of a Job, as the kubelet fills them in the pod of an index."""
+    computed = {
+        "resourceFieldRef": container.get("resources", {}).get("requests", {}).get("cpu"),
+        "fieldRef": str(index),
+    }
+    sources = {"requests.cpu", "metadata.annotations['batch.kubernetes.io/job-completion-index']"}
+    filled = {}
+    for one in container["env"]:
+        for kind, source in one.get("valueFrom", {}).items():
+            assert {*source.values()} <= sources
+            filled[one["name"]] = computed[kind]
+        filled.setdefault(one["name"], one.get("value"))
+    assert None not in filled.values()
+    return filled
+
+
 def against_restricted(pod: Manifest) -> Iterator[str]:
     """Yield what the restricted Pod Security Standard has against a pod (as of version 1.37)."""
     own = pod.get("securityContext", {})
