@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -45,12 +46,11 @@ def carry(template: Path, answers_file: str) -> list[str]:
     if not earlier or old == new:
         return []
     others = {name: value for name, value in answers.items() if name not in CARRIED}
-    patterns = yaml.safe_load((template / "copier.yml").read_text("utf-8"))["_skip_if_exists"]
     left = []
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before"), Path(folder, "after")
         for side, data in (before, others | old), (after, others | new):
-            run_copy(
+            worker = run_copy(
                 str(template),
                 side,
                 data=data,
@@ -60,6 +60,7 @@ def carry(template: Path, answers_file: str) -> list[str]:
                 unsafe=True,
                 vcs_ref="HEAD",
             )
+        patterns = worker.template.skip_if_exists
         for name in sorted(_owned(before, patterns) | _owned(after, patterns)):
             if not _merge(name, before / name, after / name):
                 left.append(name)
@@ -74,7 +75,7 @@ def carry(template: Path, answers_file: str) -> list[str]:
     ]
 
 
-def _owned(side: Path, patterns: list[str]) -> set[str]:
+def _owned(side: Path, patterns: Sequence[str]) -> set[str]:
     """Name the files of a rendered project that are its owner's."""
     return {
         path.relative_to(side).as_posix()

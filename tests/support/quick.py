@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import yaml
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -23,7 +22,7 @@ CATALOGUE = Catalogue()
 @cache
 def environment() -> SandboxedEnvironment:
     """A Jinja environment with the settings of copier.yml."""
-    settings = yaml.safe_load((projects.ROOT / "copier.yml").read_text("utf-8"))["_envops"]
+    settings = projects.settings()["_envops"]
     return SandboxedEnvironment(
         **{**settings, "undefined": StrictUndefined},
         loader=FileSystemLoader(projects.ROOT / "template"),
