@@ -27,6 +27,7 @@ KINDS = {
     "sagemaker-serve": {"platform": "sagemaker", "workload": "serve"},
     "vertex-train": {"platform": "vertex"},
     "vertex-serve": {"platform": "vertex", "workload": "serve"},
+    "kserve-serve": {"platform": "kserve", "workload": "serve"},
 }
 
 
