@@ -22,12 +22,11 @@ KINDS = {
     "train": {},
     "serve": {"workload": "serve"},
     "both": {"workload": "both"},
-    # The other platforms have the code of the first.
+    # The other platforms have the code of the first; test_serving.py has that of KServe.
     "sagemaker-train": {"platform": "sagemaker"},
     "sagemaker-serve": {"platform": "sagemaker", "workload": "serve"},
     "vertex-train": {"platform": "vertex"},
     "vertex-serve": {"platform": "vertex", "workload": "serve"},
-    "kserve-serve": {"platform": "kserve", "workload": "serve"},
 }
 
 

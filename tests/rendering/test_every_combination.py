@@ -94,7 +94,9 @@ def test_a_combination_is_rendered_or_refused_in_a_sentence(
             context = answered(**given)
         except UserMessageError as error:
             assert stacks.is_a_sentence_about_answers(str(error)), str(error)
-            assert on_gpu or (workload == "train" and (framework == "onnxruntime" or platform == "kserve"))
+            assert on_gpu or (
+                workload == "train" and (framework == "onnxruntime" or platform == "kserve")
+            )
             continue
         stacks.check(ROWS, context, context["stack"])
         files = dict(rendered(context))

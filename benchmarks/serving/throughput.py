@@ -1,0 +1,198 @@
+"""How fast a generated server is beside what people use, on the same model and machine.
+
+All servers are up at the same time and are asked by turns: each round begins with another one. The
+load is made by wrk, Debian's package, on the same machine, so the figures are good for ratios.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.run import say
+from benchmarks.serving import servers
+from benchmarks.serving.clients import Server, median
+from tests.support import projects
+from tests.support.indexes import Index, find_wheel
+
+RIVALS = Path(__file__).parent / "rivals"
+SCRIPT = Path(__file__).with_name("wrk.lua")
+LITSERVE, BENTOML = "litserve==0.2.19", "bentoml==1.4.40"
+Contender = Callable[[], contextlib.AbstractContextManager[Server]]
+
+
+def generated(folder: Path, **answers: object) -> Path:
+    """Make, install and fit a project that serves, in `folder`/demo."""
+    projects.snapshot(folder / "template")
+    project = folder / "demo"
+    with contextlib.ExitStack() as stack:
+        if answers.get("framework") == "pytorch":
+            # The one CPU wheel of torch that a machine without PyTorch's index may have.
+            wheel = find_wheel("torch-2.13.0")
+            index = Index({"cpu": [wheel], "cu126": [wheel]})
+            stack.callback(index.close)
+            answers |= {"advanced": True, "framework_version": "2.13.0", "python_version": "3.11"}
+            answers["pytorch_index"] = index.url
+        projects.generate(folder / "template", project, lock=True, workload="serve", **answers)
+        projects.run("uv", "sync", "--locked", "--quiet", cwd=project)
+    projects.run("uv", "run", "--no-sync", "python", "-m", "demo.fit", cwd=project)
+    return project
+
+
+def with_package(project: Path, folder: Path, requirement: str) -> Path:
+    """Return a Python that has the project's packages, in its versions, and one more."""
+    listed = folder / "listed.txt"
+    words = ("uv", "export", "--locked", "--no-hashes", "--no-emit-project", "--quiet")
+    listed.write_text(projects.run(*words, cwd=project).stdout)
+    environment = folder / requirement.partition("=")[0]
+    python = environment / "bin" / "python"
+    projects.run("uv", "venv", "--quiet", "--python", project / ".venv/bin/python", environment,
+                 cwd=project)  # fmt: skip
+    projects.run("uv", "pip", "install", "--quiet", "--python", python, "-r", listed, requirement,
+                 cwd=project)  # fmt: skip
+    return python
+
+
+def body_of(instances: int = 1) -> bytes:
+    """A request with that many digits."""
+    return json.dumps({"instances": [[float(n % 17) for n in range(64)]] * instances}).encode()
+
+
+def rivals(project: Path, folder: Path, *, batch: int = 1) -> dict[str, Contender]:
+    """What people use, by name; those that do not install are left out, and said so."""
+    path = {"PYTHONPATH": f"{project / 'src'}:{RIVALS}", "BATCH": str(batch)}
+    body = body_of()
+
+    def uvicorn(*flags: str) -> Contender:
+        def start() -> contextlib.AbstractContextManager[Server]:
+            port = servers.free_port()
+            python = project / ".venv/bin/python"
+            words = [python, "-m", "uvicorn", "endpoint:app", "--port", str(port), *flags]
+            return servers.started(words, project, port, body, env=path)
+
+        return start
+
+    found: dict[str, Contender] = {
+        "FastAPI, uvicorn": uvicorn("--http", "h11", "--loop", "asyncio"),
+        "FastAPI, uvicorn[standard]": uvicorn("--http", "httptools", "--loop", "uvloop"),
+    }
+
+    def litserve(python: Path) -> Contender:
+        def start() -> contextlib.AbstractContextManager[Server]:
+            port = servers.free_port()
+            words = [python, RIVALS / "lit.py", str(port)]
+            return servers.started(words, project, port, body, env=path)
+
+        return start
+
+    def bentoml(python: Path) -> Contender:
+        def start() -> contextlib.AbstractContextManager[Server]:
+            port = servers.free_port()
+            words = [python, "-m", "bentoml", "serve", "bento:Predict", "--host", "127.0.0.1",
+                     "--port", str(port), "--working-dir", RIVALS]  # fmt: skip
+            return servers.started(words, project, port, body, env=path)
+
+        return start
+
+    for requirement, make in ((LITSERVE, litserve), (BENTOML, bentoml)):
+        try:
+            found[requirement.replace("==", " ")] = make(with_package(project, folder, requirement))
+        except subprocess.CalledProcessError as error:
+            say(f"{requirement} does not install: {error.stderr.strip()[-300:]}")
+    return found
+
+
+def wrk(server: Server, connections: int, seconds: float, body: Path) -> dict[str, Any]:
+    """Ask as fast as that many connections get answers."""
+    done = subprocess.run(
+        ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
+         "--timeout", "10s", "--script", str(SCRIPT),
+         f"http://127.0.0.1:{server.port}{server.predict}"],
+        env={**os.environ, "BODY": str(body)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    figures = json.loads(done.stdout.splitlines()[-1])
+    answered = figures["requests"] - figures["refused"]
+    return {
+        "per_second": round(answered / figures["seconds"], 1),
+        "p50_ms": round(figures["p50_ms"], 2),
+        "p99_ms": round(figures["p99_ms"], 2),
+        "refused": figures["refused"],
+        "lost": figures["lost"],
+    }
+
+
+def by_turns(
+    contenders: dict[str, Contender], connections: int, rounds: int, seconds: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Ask each contender in each round. Returns the figures of all rounds by name."""
+    figures: dict[str, list[dict[str, Any]]] = {}
+    with contextlib.ExitStack() as stack, tempfile.NamedTemporaryFile() as file:
+        file.write(body_of())
+        file.flush()
+        running = {}
+        for name, start in contenders.items():
+            try:
+                running[name] = stack.enter_context(start())
+            except RuntimeError as error:
+                say(f"{name} does not start: {error}")
+        for server in running.values():
+            wrk(server, connections, 1, Path(file.name))  # warm
+        names = list(running)
+        for number in range(rounds):
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                one = wrk(running[name], connections, seconds, Path(file.name))
+                figures.setdefault(name, []).append(one)
+                say(f"round {number + 1}: {name}: {one}")
+    return figures
+
+
+def summary(figures: dict[str, list[dict[str, Any]]], base: str) -> dict[str, Any]:
+    """The medians, and the median of the ratios of each round to `base`'s."""
+    return {
+        name: {
+            **{key: median([one[key] for one in rounds]) for key in rounds[0]},
+            "ratio": round(
+                median(
+                    [
+                        one["per_second"] / other["per_second"]
+                        for one, other in zip(rounds, figures[base], strict=True)
+                    ]
+                ),
+                2,
+            ),
+        }
+        for name, rounds in figures.items()
+    }
+
+
+@contextlib.contextmanager
+def of_project(project: Path, *flags: str) -> Iterator[Server]:
+    """The generated server."""
+    with servers.of_project(project, *flags, body=body_of()) as server:
+        yield server
+
+
+def singles(folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
+    """One digit a request, 16 connections, scikit-learn."""
+    project = generated(folder)
+    contenders = {"Drydock": lambda: of_project(project), **rivals(project, folder)}
+    return summary(by_turns(contenders, 16, rounds, seconds), "Drydock")
+
+
+def batches(folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
+    """One digit a request, 64 connections, PyTorch: put together, and one by one."""
+    project = generated(folder, framework="pytorch")
+    contenders = {
+        "Drydock": lambda: of_project(project),
+        "Drydock, --batch-rows 1": lambda: of_project(
+            project, "--batch-rows", "1", "--queue-seconds", "10"
+        ),
+        **rivals(project, folder, batch=64),
+    }
+    return summary(by_turns(contenders, 64, rounds, seconds), "Drydock")
