@@ -45,17 +45,25 @@ def generated(folder: Path, **answers: object) -> Path:
     return project
 
 
-def with_package(project: Path, folder: Path, requirement: str) -> Path:
-    """Return a Python that has the project's packages, in its versions, and one more."""
-    listed = folder / "listed.txt"
+def with_package(project: Path, folder: Path, requirement: str) -> Path | None:
+    """Return a Python that has the model's packages, in the project's versions, and one more.
+
+    None, and a line that says why, where that cannot be installed.
+    """
     words = ("uv", "export", "--locked", "--no-hashes", "--no-emit-project", "--quiet")
-    listed.write_text(projects.run(*words, cwd=project).stdout)
+    lines = projects.run(*words, cwd=project).stdout.splitlines()
+    listed = folder / "listed.txt"
+    # The web server's own are the rival's to choose: BentoML wants an older opentelemetry-api.
+    listed.write_text("\n".join(line for line in lines if not line.startswith("opentelemetry")))
     environment = folder / requirement.partition("=")[0]
     python = environment / "bin" / "python"
-    projects.run("uv", "venv", "--quiet", "--python", project / ".venv/bin/python", environment,
-                 cwd=project)  # fmt: skip
-    projects.run("uv", "pip", "install", "--quiet", "--python", python, "-r", listed, requirement,
-                 cwd=project)  # fmt: skip
+    base = project / ".venv/bin/python"
+    projects.run("uv", "venv", "--quiet", "--python", base, environment, cwd=project)
+    install = ("uv", "pip", "install", "--quiet", "--python", python, "-r", listed, requirement)
+    done = projects.run(*install, cwd=project, check=False)
+    if done.returncode:
+        say(f"{requirement} does not install: {done.stderr.strip()[-300:]}")
+        return None
     return python
 
 
@@ -66,7 +74,11 @@ def body_of(instances: int = 1) -> bytes:
 
 def rivals(project: Path, folder: Path, *, batch: int = 1) -> dict[str, Contender]:
     """What people use, by name; those that do not install are left out, and said so."""
-    path = {"PYTHONPATH": f"{project / 'src'}:{RIVALS}", "BATCH": str(batch)}
+    path = {
+        "PYTHONPATH": f"{project / 'src'}:{RIVALS}",
+        "OUTPUTS": str(project / "outputs"),
+        "BATCH": str(batch),
+    }
     body = body_of()
 
     def uvicorn(*flags: str) -> Contender:
@@ -101,21 +113,23 @@ def rivals(project: Path, folder: Path, *, batch: int = 1) -> dict[str, Contende
         return start
 
     for requirement, make in ((LITSERVE, litserve), (BENTOML, bentoml)):
-        try:
-            found[requirement.replace("==", " ")] = make(with_package(project, folder, requirement))
-        except subprocess.CalledProcessError as error:
-            say(f"{requirement} does not install: {error.stderr.strip()[-300:]}")
+        python = with_package(project, folder, requirement)
+        if python:
+            found[requirement.replace("==", " ")] = make(python)
     return found
 
 
-def wrk(server: Server, connections: int, seconds: float, body: Path) -> dict[str, Any]:
+def wrk(server: Server, connections: int, seconds: int, body: Path) -> dict[str, Any]:
     """Ask as fast as that many connections get answers."""
+    words = ["wrk", "--threads", "1", "--connections", str(connections), "--timeout", "10s"]
+    words += ["--duration", f"{seconds}s", "--script", str(SCRIPT)]
     done = subprocess.run(
-        ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
-         "--timeout", "10s", "--script", str(SCRIPT),
-         f"http://127.0.0.1:{server.port}{server.predict}"],
-        env={**os.environ, "BODY": str(body)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [*words, f"http://127.0.0.1:{server.port}{server.predict}"],
+        env={**os.environ, "BODY": str(body)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     figures = json.loads(done.stdout.splitlines()[-1])
     answered = figures["requests"] - figures["refused"]
     return {
@@ -128,7 +142,7 @@ def wrk(server: Server, connections: int, seconds: float, body: Path) -> dict[st
 
 
 def by_turns(
-    contenders: dict[str, Contender], connections: int, rounds: int, seconds: float
+    contenders: dict[str, Contender], connections: int, rounds: int, seconds: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Ask each contender in each round. Returns the figures of all rounds by name."""
     figures: dict[str, list[dict[str, Any]]] = {}
@@ -178,14 +192,14 @@ def of_project(project: Path, *flags: str) -> Iterator[Server]:
         yield server
 
 
-def singles(folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
+def singles(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """One digit a request, 16 connections, scikit-learn."""
     project = generated(folder)
     contenders = {"Drydock": lambda: of_project(project), **rivals(project, folder)}
     return summary(by_turns(contenders, 16, rounds, seconds), "Drydock")
 
 
-def batches(folder: Path, rounds: int, seconds: float) -> dict[str, Any]:
+def batches(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """One digit a request, 64 connections, PyTorch: put together, and one by one."""
     project = generated(folder, framework="pytorch")
     contenders = {

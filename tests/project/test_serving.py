@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from benchmarks.serving import hostile, servers
 from benchmarks.serving.clients import Server, ask
+from benchmarks.serving.rolling import rolling
 from tests.support import projects
 
 SCHEMATHESIS = "schemathesis==4.32.5"
@@ -193,10 +195,9 @@ def test_the_kserve_project_passes_its_own_tests_and_hooks(kserve: Path) -> None
 def test_a_client_of_the_open_inference_protocol_gets_on_with_the_kserve_project(
     kserve: Path, tmp_path: Path
 ) -> None:
-    tensor = {"name": "input", "shape": [1, 64], "datatype": "FP32", "data": [8] * 64}
     with servers.of_project(
         kserve,
-        body=json.dumps({"inputs": [tensor]}).encode(),
+        body=tensor(),
         predict="/v2/models/demo/infer",
         probe="/v2/health/ready",
     ) as server:
@@ -212,3 +213,29 @@ def test_a_client_of_the_open_inference_protocol_gets_on_with_the_kserve_project
 def digit() -> bytes:
     """A request that the example model answers."""
     return json.dumps({"instances": [[8] * 64]}).encode()
+
+
+def tensor() -> bytes:
+    """One that it answers on KServe."""
+    digit = {"name": "input", "shape": [1, 64], "datatype": "FP32", "data": [8] * 64}
+    return json.dumps({"inputs": [digit]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "routes"),
+    [
+        ("project", {}),
+        ("kserve", {"predict": "/v2/models/demo/infer", "probe": "/v2/health/ready"}),
+    ],
+)
+def test_no_request_is_lost_while_two_servers_behind_a_proxy_are_replaced(
+    kind: str, routes: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Debian's HAProxy, with new connections all the time. The platforms differ in the routes."""
+    if not shutil.which("haproxy"):
+        projects.lacking("Debian's package haproxy is not installed")
+    body = {"project": digit(), "kserve": tensor()}[kind]
+    folder = request.getfixturevalue(kind)
+    report = rolling(folder, tmp_path, body=body, clients=2, **routes)
+    assert set(report["answers"]) == {200}, report
+    assert report["answers"][200] > 100, report

@@ -13,7 +13,7 @@ BATCH = int(os.environ.get("BATCH", "1"))
 @bentoml.service(workers=1)
 class Predict:
     def __init__(self) -> None:
-        self.loaded = model.load(next(Path("outputs").glob("model.*")))
+        self.loaded = model.load(next(Path(os.environ["OUTPUTS"]).glob("model.*")))
 
     @bentoml.api(batchable=BATCH > 1, max_batch_size=max(BATCH, 2), max_latency_ms=10_000)
     def predict(self, instances: list[list[float]]) -> list[dict]:

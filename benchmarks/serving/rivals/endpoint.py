@@ -1,5 +1,6 @@
 """The endpoint that everybody writes, with FastAPI."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 app = FastAPI()
-loaded = model.load(next(Path("outputs").glob("model.*")))
+loaded = model.load(next(Path(os.environ["OUTPUTS"]).glob("model.*")))
 
 
 class PredictRequest(BaseModel):

@@ -13,7 +13,7 @@ BATCH = int(os.environ.get("BATCH", "1"))
 
 class Predict(litserve.LitAPI):
     def setup(self, device: str) -> None:
-        self.loaded = model.load(next(Path("outputs").glob("model.*")))
+        self.loaded = model.load(next(Path(os.environ["OUTPUTS"]).glob("model.*")))
 
     def decode_request(self, request: dict) -> np.ndarray:
         return np.array(request["instances"], dtype=np.float32)
