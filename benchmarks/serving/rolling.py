@@ -24,6 +24,7 @@ defaults
     timeout connect 2s
     timeout client 30s
     timeout server 30s
+    timeout check 5s
 frontend all
     bind 127.0.0.1:{front}
     default_backend servers
@@ -40,7 +41,8 @@ backend servers
 def command(project: Path, port: int, drain: float) -> list[str]:
     """The words that start a server of the project."""
     words = [project / ".venv/bin/python", "main.py", "--host", "127.0.0.1", "--port", port]
-    return [str(word) for word in (*words, "--drain-seconds", drain)]
+    # Nothing is refused because this machine is busy: that is another measurement.
+    return [str(word) for word in (*words, "--drain-seconds", drain, "--queue-seconds", 30)]
 
 
 def rolling(
@@ -50,7 +52,8 @@ def rolling(
     body: bytes,
     predict: str = "/predict",
     probe: str = "/readyz",
-    clients: int = 8,
+    clients: int,
+    pause: float = 0,
     drain: float = 2,
 ) -> dict[str, Any]:
     """Replace both servers while clients ask through the proxy.
@@ -62,6 +65,7 @@ def rolling(
         predict: the path that predicts.
         probe: the path that the proxy asks.
         clients: how many ask at the same time, each request on a new connection.
+        pause: for how many seconds each waits before it asks again.
         drain: for how many seconds a server goes on accepting after SIGTERM.
 
     Returns:
@@ -91,6 +95,7 @@ def rolling(
         async def client() -> None:
             while not ended.is_set():
                 answers[(await ask(proxy, proxy.request())).status] += 1
+                await asyncio.sleep(pause)
 
         asking = [asyncio.create_task(client()) for _ in range(clients)]
         await asyncio.sleep(0.5)

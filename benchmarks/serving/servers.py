@@ -59,13 +59,22 @@ def started(
             env={**outer, **LINES, **(env or {})},
             stdout=output,
             stderr=output if log else subprocess.DEVNULL,
-            start_new_session=True,  # some have workers, which are to end as well
+            start_new_session=True,
         )
-        stack.callback(process.wait)
-        stack.callback(os.killpg, process.pid, signal.SIGKILL)
+        stack.callback(end, process)
         server = Server(port, process.pid, predict, probe, body)
         until_it_predicts(server, process)
         yield server
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server: with its workers, if it does so within some seconds, else without a word."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def until_it_predicts(server: Server, process: subprocess.Popen[bytes]) -> None:

@@ -53,7 +53,7 @@ def with_package(project: Path, folder: Path, requirement: str) -> Path | None:
     words = ("uv", "export", "--locked", "--no-hashes", "--no-emit-project", "--quiet")
     lines = projects.run(*words, cwd=project).stdout.splitlines()
     listed = folder / "listed.txt"
-    # The web server's own are the rival's to choose: BentoML wants an older opentelemetry-api.
+    # BentoML wants an older one.
     listed.write_text("\n".join(line for line in lines if not line.startswith("opentelemetry")))
     environment = folder / requirement.partition("=")[0]
     python = environment / "bin" / "python"
@@ -72,50 +72,47 @@ def body_of(instances: int = 1) -> bytes:
     return json.dumps({"instances": [[float(n % 17) for n in range(64)]] * instances}).encode()
 
 
-def rivals(project: Path, folder: Path, *, batch: int = 1) -> dict[str, Contender]:
-    """What people use, by name; those that do not install are left out, and said so."""
-    path = {
-        "PYTHONPATH": f"{project / 'src'}:{RIVALS}",
-        "OUTPUTS": str(project / "outputs"),
-        "BATCH": str(batch),
-    }
-    body = body_of()
+def variables(project: Path) -> dict[str, str]:
+    """What the rivals need in order to find the project's model."""
+    return {"PYTHONPATH": f"{project / 'src'}:{RIVALS}", "OUTPUTS": str(project / "outputs")}
 
-    def uvicorn(*flags: str) -> Contender:
+
+def endpoints(project: Path) -> dict[str, Contender]:
+    """The endpoint that everybody writes, under uvicorn without and with its extras."""
+
+    def under(*flags: str) -> Contender:
         def start() -> contextlib.AbstractContextManager[Server]:
             port = servers.free_port()
             python = project / ".venv/bin/python"
             words = [python, "-m", "uvicorn", "endpoint:app", "--port", str(port), *flags]
-            return servers.started(words, project, port, body, env=path)
+            return servers.started(words, project, port, body_of(), env=variables(project))
 
         return start
 
-    found: dict[str, Contender] = {
-        "FastAPI, uvicorn": uvicorn("--http", "h11", "--loop", "asyncio"),
-        "FastAPI, uvicorn[standard]": uvicorn("--http", "httptools", "--loop", "uvloop"),
+    return {
+        "FastAPI, uvicorn": under("--http", "h11", "--loop", "asyncio"),
+        "FastAPI, uvicorn[standard]": under("--http", "httptools", "--loop", "uvloop"),
     }
 
-    def litserve(python: Path) -> Contender:
+
+def frameworks(project: Path, folder: Path) -> dict[str, Contender]:
+    """LitServe and BentoML, where they install."""
+
+    def under(python: Path, *words: str | Path, named: str = "") -> Contender:
         def start() -> contextlib.AbstractContextManager[Server]:
             port = servers.free_port()
-            words = [python, RIVALS / "lit.py", str(port)]
-            return servers.started(words, project, port, body, env=path)
+            flags = [named, str(port)] if named else [str(port)]
+            command = [python, *words, *flags]
+            return servers.started(command, project, port, body_of(), env=variables(project))
 
         return start
 
-    def bentoml(python: Path) -> Contender:
-        def start() -> contextlib.AbstractContextManager[Server]:
-            port = servers.free_port()
-            words = [python, "-m", "bentoml", "serve", "bento:Predict", "--host", "127.0.0.1",
-                     "--port", str(port), "--working-dir", RIVALS]  # fmt: skip
-            return servers.started(words, project, port, body, env=path)
-
-        return start
-
-    for requirement, make in ((LITSERVE, litserve), (BENTOML, bentoml)):
-        python = with_package(project, folder, requirement)
-        if python:
-            found[requirement.replace("==", " ")] = make(python)
+    found: dict[str, Contender] = {}
+    if python := with_package(project, folder, LITSERVE):
+        found["LitServe"] = under(python, RIVALS / "lit.py")
+    if python := with_package(project, folder, BENTOML):
+        serve = ("-m", "bentoml", "serve", "bento:Predict", "--working-dir", RIVALS)
+        found["BentoML"] = under(python, *serve, named="--port")
     return found
 
 
@@ -195,7 +192,12 @@ def of_project(project: Path, *flags: str) -> Iterator[Server]:
 def singles(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
     """One digit a request, 16 connections, scikit-learn."""
     project = generated(folder)
-    contenders = {"Drydock": lambda: of_project(project), **rivals(project, folder)}
+    contenders = {
+        "Drydock": lambda: of_project(project),
+        "Drydock, --batch-rows 1": lambda: of_project(project, "--batch-rows", "1"),
+        **endpoints(project),
+        **frameworks(project, folder),
+    }
     return summary(by_turns(contenders, 16, rounds, seconds), "Drydock")
 
 
@@ -207,6 +209,6 @@ def batches(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
         "Drydock, --batch-rows 1": lambda: of_project(
             project, "--batch-rows", "1", "--queue-seconds", "10"
         ),
-        **rivals(project, folder, batch=64),
+        **endpoints(project),
     }
     return summary(by_turns(contenders, 64, rounds, seconds), "Drydock")

@@ -1,4 +1,4 @@
-"""The same model under BentoML: one worker, and batches where `BATCH` is set."""
+"""The same model under BentoML, with one worker and no batches, its defaults."""
 
 import os
 from pathlib import Path
@@ -7,15 +7,13 @@ import bentoml
 import numpy as np
 from demo import model
 
-BATCH = int(os.environ.get("BATCH", "1"))
-
 
 @bentoml.service(workers=1)
 class Predict:
     def __init__(self) -> None:
         self.loaded = model.load(next(Path(os.environ["OUTPUTS"]).glob("model.*")))
 
-    @bentoml.api(batchable=BATCH > 1, max_batch_size=max(BATCH, 2), max_latency_ms=10_000)
+    @bentoml.api
     def predict(self, instances: list[list[float]]) -> list[dict]:
         probabilities = model.probabilities(self.loaded, np.array(instances, dtype=np.float32))
         labels = [self.loaded.info.classes[number] for number in probabilities.argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""The same model under LitServe: one worker, and batches of up to `BATCH`."""
+"""The same model under LitServe, with one worker and no batches, its defaults."""
 
 import os
 import sys
@@ -8,8 +8,6 @@ import litserve
 import numpy as np
 from demo import model
 
-BATCH = int(os.environ.get("BATCH", "1"))
-
 
 class Predict(litserve.LitAPI):
     def setup(self, device: str) -> None:
@@ -17,12 +15,6 @@ class Predict(litserve.LitAPI):
 
     def decode_request(self, request: dict) -> np.ndarray:
         return np.array(request["instances"], dtype=np.float32)
-
-    def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(inputs)
-
-    def unbatch(self, output: np.ndarray) -> list[np.ndarray]:
-        return list(output[:, np.newaxis])
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         return model.probabilities(self.loaded, rows)
@@ -33,6 +25,5 @@ class Predict(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    api = Predict(max_batch_size=BATCH, batch_timeout=0.002)
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(Predict(), accelerator="cpu", workers_per_device=1)
     server.run(port=int(sys.argv[1]), host="127.0.0.1", generate_client_file=False)
