@@ -48,7 +48,7 @@ def survived(folder: Path) -> dict[str, Any]:
         play(server, "20 MB", hostile.large(server, 20))
         play(server, "200 MB", hostile.large(server, 200))
         play(server, "without end", hostile.large(server, 1000, declared=False))
-        play(server, "slow clients", hostile.slow(server, clients=200, seconds=60))
+        play(server, "slow clients", hostile.slow(server, clients=200, seconds=60, pause=1))
         play(server, "hostile bodies", hostile.bodies(server, count=10_000, seed=1))
     return reports
 

@@ -114,8 +114,8 @@ async def large(server: Server, megabytes: int, declared: bool = True) -> Report
     return {"answers": {0: 1}}
 
 
-async def slow(server: Server, clients: int, seconds: float) -> Report:
-    """Send requests a byte at a time. The report has how many are cut off within `seconds`."""
+async def slow(server: Server, clients: int, seconds: float, pause: float) -> Report:
+    """Send a byte every `pause` seconds. The report has how many are cut off within `seconds`."""
 
     async def client() -> bool:
         reader, writer = await connect(server)
@@ -126,7 +126,7 @@ async def slow(server: Server, clients: int, seconds: float) -> Report:
                     await writer.drain()
                     if reader.at_eof() or writer.is_closing():
                         break
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(pause)
                 while await reader.read(1000):
                     pass
         ended = reader.at_eof() or reader.exception() is not None

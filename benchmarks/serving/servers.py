@@ -48,7 +48,7 @@ def started(
         env: variables besides those of this process.
 
     Raises:
-        RuntimeError: it did not get ready within a minute.
+        RuntimeError: it did not get ready within three minutes.
     """
     outer = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     with contextlib.ExitStack() as stack:
@@ -79,7 +79,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def until_it_predicts(server: Server, process: subprocess.Popen[bytes]) -> None:
     """Wait until a server answers its small request."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
         with (
             contextlib.suppress(OSError),
