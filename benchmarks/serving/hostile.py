@@ -96,12 +96,14 @@ async def crowd(server: Server, connections: int, seconds: float, pause: float) 
 async def large(server: Server, megabytes: int, declared: bool = True) -> Report:
     """Send a body of empty lists, of a length that is declared or in chunks."""
     part = b"[]," * 333_333
+    start = b'{"instances":['
     with contextlib.suppress(ConnectionError):
         reader, writer = await connect(server)
         writer.write(server.head(megabytes * len(part) if declared else None))
         answer = asyncio.create_task(read(reader))
-        for _ in range(megabytes):
-            writer.write(part if declared else b"%x\r\n%s\r\n" % (len(part), part))
+        for number in range(megabytes):
+            sent = part if number else start + part[: -len(start)]
+            writer.write(sent if declared else b"%x\r\n%s\r\n" % (len(sent), sent))
             try:
                 await writer.drain()
             except ConnectionError:

@@ -126,7 +126,7 @@ def test_in_a_storm_what_fits_is_answered_and_nothing_is_computed_for_who_has_le
         impatient = asyncio.run(hostile.storm(server, rate=60, seconds=2, patience=0.1))
         time.sleep(1.1)  # what was begun before its client left
         computed = metric(port, "serve_batch_requests_sum") - before
-        assert impatient["answers"][0] > 30, impatient
+        assert impatient["answers"][0] > 10, impatient
         assert computed < impatient["answers"][0] / 2, (computed, impatient)
 
 
