@@ -45,6 +45,12 @@ class Request:
         """The driver as numbers, None if it is free."""
         return version(self.driver) if self.driver else None
 
+    @cached_property
+    def work(self) -> frozenset[str]:
+        """What the project does, of "train" and "serve"; nothing if that is free."""
+        words = {"both": ("train", "serve"), None: ()}.get(self.workload, (self.workload,))
+        return frozenset(word for word in words if word)
+
 
 SOLVER_QUESTIONS = tuple(
     field.name for field in fields(Request) if field.name not in ("today", "kept_python")

@@ -204,9 +204,10 @@ class Toolkit:
 class Platform:
     """Where containers run: their user, folders, port, routes and variables.
 
-    `architecture` is set where every machine has the same, `runs_as` is the user and group that
-    the platform gives a container, `registry` an example of where its images lie, and `compression`
-    what all that pulls images there can read.
+    `workloads` are those that the platform has a place for, `architecture` is set where every
+    machine has the same, `runs_as` is the user and group that the platform gives a container,
+    `registry` an example of where its images lie, and `compression` what all that pulls images
+    there can read.
     """
 
     name: str
@@ -217,6 +218,7 @@ class Platform:
     workdir: str
     port: int
     architecture: str | None
+    workloads: tuple[str, ...]
     runs_as: str
     registry: str
     compression: str

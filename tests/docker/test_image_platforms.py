@@ -312,6 +312,7 @@ def test_its_own_smoke_test_passes_for_training(
         "sklearn-openshift-serve",
         "sklearn-sagemaker-serve",
         "sklearn-vertex-serve",
+        "sklearn-kserve-serve",
     ],
 )
 def test_its_own_smoke_test_passes_for_serving(

@@ -56,7 +56,7 @@ def test_every_framework_that_does_the_work_can_be_chosen(catalogue: Catalogue) 
     gpu = {"accelerator": "gpu"}
     assert values_of(form.choices(catalogue, gpu | serve, "framework")) == every[1:]
     platforms = values_of(form.choices(catalogue, {}, "platform"))
-    assert platforms == ["docker", "openshift", "ovh", "sagemaker", "vertex"]
+    assert platforms == ["docker", "openshift", "ovh", "sagemaker", "vertex", "kserve"]
 
 
 def test_a_choice_that_cannot_succeed_is_not_offered(catalogue: Catalogue) -> None:

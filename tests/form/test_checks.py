@@ -37,7 +37,7 @@ GOOD = {
     + ["L4", "T4, RTX 4090,", "['8.6', \"GB10 (DGX Spark)\"]", 8.6, None, "", [], "[]"],
     "driver": ["580", "535.183.01", "525.60.13", 580],
     "python_version": ["3.11", "3.14", 3.13],
-    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
+    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex", "kserve"],
     "image_name": [
         "churn",
         "team/churn",

@@ -22,7 +22,7 @@ KINDS = {
     "train": {},
     "serve": {"workload": "serve"},
     "both": {"workload": "both"},
-    # The other platforms have the code of the first.
+    # The other platforms have the code of the first; test_serving.py has that of KServe.
     "sagemaker-train": {"platform": "sagemaker"},
     "sagemaker-serve": {"platform": "sagemaker", "workload": "serve"},
     "vertex-train": {"platform": "vertex"},

@@ -19,7 +19,7 @@ READERS = [
 # Mappings whose keys are names and not words of ours.
 ANSWERS: list[dict[str, Any]] = [
     {"platform": platform, "accelerator": "gpu", "compile_cuda": True, "gpus": ["V100"]}
-    for platform in ("docker", "openshift", "ovh", "sagemaker", "vertex")
+    for platform in ("docker", "openshift", "ovh", "sagemaker", "vertex", "kserve")
 ]
 # An old GPU whose wheels pin no cuDNN: the lock holds it back.
 ANSWERS += [{"accelerator": "gpu", "framework": "jax", "gpus": ["V100"]}]

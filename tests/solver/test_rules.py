@@ -69,6 +69,12 @@ CASES = (
         (NEW, "cu132"),
     ),
     Case(
+        "platform-does-workload",
+        {"workload": "train", "platform": "kserve"},
+        None,
+        (NEW, "cu132"),
+    ),
+    Case(
         "build-is-for-accelerator",
         {"accelerator": "cpu"},
         (NEW, "cpu", "3.13", "python:3.13-slim-trixie"),

@@ -15,7 +15,7 @@ CHOICES: dict[str, list] = {
     "workload": ["train", "serve", "both"],
     "accelerator": ["cpu", "gpu"],
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"],
-    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
+    "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex", "kserve"],
     "ci": ["github", "gitlab", "none"],
     "extras": [[], ["kubernetes"]],
     "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],

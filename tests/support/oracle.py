@@ -155,6 +155,8 @@ class Oracle:
         host = self.machine(answers, gpus)
         if not self.driver_fits(answers["driver"], gpus) or host is None:
             return None
+        if answers["platform"] == "kserve" and answers["workload"] != "serve":
+            return None
         forward = answers["forward_compat"]
         if forward and {gpu["brand"] for gpu in gpus} != {"datacentre"}:
             return None

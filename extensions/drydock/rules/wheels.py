@@ -37,8 +37,7 @@ def cuda_is_asked_for(request: Request, wheel: Wheel) -> bool:
 @rule
 def framework_does_workload(catalogue: Catalogue, request: Request, wheel: Wheel) -> bool:
     """The framework must do the work: ONNX Runtime serves models and does not train them."""
-    wanted = {"both": {"train", "serve"}, None: set()}.get(request.workload, {request.workload})
-    return wanted <= set(catalogue.frameworks[wheel.framework].workloads)
+    return request.work <= {*catalogue.frameworks[wheel.framework].workloads}
 
 
 @rule

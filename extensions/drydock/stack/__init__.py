@@ -87,5 +87,5 @@ def solution_of(catalogue: Catalogue, answers: Answers) -> Solution:
 
 def _platform(catalogue: Catalogue, solution: Solution, platform: str) -> Platform:
     row = asdict(catalogue.platforms[platform])
-    del row["name"]
+    del row["name"], row["workloads"]
     return {**row, "architecture": architecture(catalogue, solution)}

@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "sklearn-sagemaker-serve": {"workload": "serve", "platform": "sagemaker"},
     "sklearn-vertex": {"workload": "train", "platform": "vertex"},
     "sklearn-vertex-serve": {"workload": "serve", "platform": "vertex"},
+    "sklearn-kserve-serve": {"workload": "serve", "platform": "kserve"},
     "torch-train": {"workload": "train", "extras": ["kubernetes"], **_TORCH},
     "torch-serve": {"workload": "serve", **_TORCH},
     "torch-gpu": {
