@@ -19,6 +19,10 @@ from drydock.request import Request
 from drydock.solver import Solution
 from tests.support import projects
 
+# Some machines set it, CI's among them. Every program that a test starts would compile all of
+# scikit-learn or PyTorch again, which costs two thirds of its import; nobody's laptop does that.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:

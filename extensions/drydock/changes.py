@@ -1,8 +1,9 @@
 """Which answers of an earlier run an update can change, and which it must not.
 
-An update carries a changed answer into Drydock's files. It leaves `main.py` and the modules of
-`src/` and `tests/` alone, since they are the owner's: an answer that decides what stands in those
-would leave a project that does not start, so it is refused before anything is written.
+An update carries a changed answer into Drydock's files. `main.py` and the modules of `src/` and
+`tests/` are the owner's: what an answer changes in those is merged by `extensions/carry.py`, where
+it is some lines or files more. Where nearly every line is another (another framework), or where the
+project's code is from before it could be, the change is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ from copier.errors import UserMessageError
 from .catalogue import Catalogue
 from .questions import FIXED, Answers
 
+# The one change of the workload that takes nothing away.
+ADDS_SERVER = ("train", "both")
+
 
 def refuse_change(
-    catalogue: Catalogue, earlier: Answers, answers: Answers, source: str = "TEMPLATE"
+    catalogue: Catalogue,
+    earlier: Answers,
+    answers: Answers,
+    source: str = "TEMPLATE",
+    *,
+    has_runtime: bool = True,
 ) -> None:
     """Refuse a changed answer that decides what stands in the owner's files.
 
@@ -23,6 +32,8 @@ def refuse_change(
         earlier: the answers that the project was made with; empty for a new project.
         answers: those of this run.
         source: where the template is, as the project remembers it.
+        has_runtime: does Drydock's code stand in a folder of its own? In projects from before
+            0.5.0 it does not, and theirs is not what the new answer's lines are made for.
 
     Raises:
         UserMessageError: there is one. The message says why, and how to get there.
@@ -31,7 +42,9 @@ def refuse_change(
         if name not in earlier or name not in answers:
             continue
         old, new = str(earlier[name]), str(answers[name])
-        if old != new and _is_in_the_owners_files(catalogue, answers, name, old, new):
+        if old == new or (has_runtime and (name not in FIXED or (old, new) == ADDS_SERVER)):
+            continue
+        if _is_in_the_owners_files(catalogue, answers, name, old, new):
             label = str(earlier.get("project_name", "project"))
             beside = new if name == "project_name" else f"{label}-{new}"
             raise UserMessageError(

@@ -89,7 +89,16 @@ class Drydock:
     def _refuse_change(self, context: Context) -> None:
         """See `changes.refuse_change`."""
         source = str(context.get("_src_path", "TEMPLATE"))
-        refuse_change(self._catalogue, _earlier(context), _answers(context), source)
+        earlier = _earlier(context)
+        folder = Path(context.get("_copier_conf", {}).get("dst_path", "."))
+        package = str(earlier.get("project_name", "")).replace("-", "_")
+        refuse_change(
+            self._catalogue,
+            earlier,
+            _answers(context),
+            source,
+            has_runtime=(folder / "src" / package / "runtime").is_dir(),
+        )
 
 
 def _earlier(context: Context) -> Answers:

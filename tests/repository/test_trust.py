@@ -26,19 +26,21 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def test_copier_runs_nothing_but_the_extension_the_lock_and_two_migrations() -> None:
+def test_copier_runs_nothing_but_the_extension_the_lock_and_three_migrations() -> None:
     config = yaml.safe_load((projects.ROOT / "copier.yml").read_text())
     own = [name for name in config["_jinja_extensions"] if name.startswith("extensions/")]
     assert own == ["extensions/entry.py:DrydockExtension"]
     commands = [task["command"] for task in config["_tasks"] + config["_migrations"]]
-    assert [command[0] for command in commands] == ["{{ _copier_python }}"] * 4, "no shell"
-    lock, migration, report, lock_again = (command[1:] for command in commands)
+    assert [command[0] for command in commands] == ["{{ _copier_python }}"] * 5, "no shell"
+    lock, migration, carry, report, lock_again = (command[1:] for command in commands)
     assert lock == lock_again and len(lock) == 1 and "'extensions', 'lock.py'" in lock[0]
     assert "'extensions', 'leave_out_runtime.py'" in migration[0]
     assert "'extensions', 'report.py'" in report[0] and len(report) == 1
     assert migration[1:] == ["{{ package }}"]
+    assert "'extensions', 'carry.py'" in carry[0]
+    assert carry[1:] == ["{{ _copier_conf.src_path }}", "{{ _copier_conf.answers_file }}"]
     scripts = {path.name for path in EXTENSIONS.glob("*.py")}
-    assert scripts == {"entry.py", "lock.py", "leave_out_runtime.py", "report.py"}
+    assert scripts == {"entry.py", "carry.py", "lock.py", "leave_out_runtime.py", "report.py"}
 
 
 def test_the_trusted_code_imports_little() -> None:
@@ -47,6 +49,8 @@ def test_the_trusted_code_imports_little() -> None:
     assert imports(EXTENSIONS / "report.py") <= {"__future__", "shutil", "subprocess", "sys"}
     leave_out = {"pathlib", "re", "shutil", "subprocess", "sys"}
     assert imports(EXTENSIONS / "leave_out_runtime.py") <= leave_out
+    carry = {"__future__", "pathlib", "shutil", "subprocess", "sys", "tempfile", "copier", "yaml"}
+    assert imports(EXTENSIONS / "carry.py") <= carry
     assert imports(EXTENSIONS / "entry.py") <= {"sys", "importlib", "pathlib", "uuid"}
     # A module of the package that were imported by its full name would be one of another version.
     calculates = {"difflib", "functools", "inspect", "itertools", "json", "keyword", "operator"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -352,14 +353,92 @@ def test_a_changed_answer_is_carried_through(what: str, versions: Versions) -> N
     assert now == expected
 
 
+MERGED = {
+    "a trainer that shall serve": ({}, "workload=both"),
+    "a trainer for SageMaker": ({}, "platform=sagemaker"),
+    "a trainer that leaves SageMaker": ({"platform": "sagemaker"}, "platform=ovh"),
+    "a server for Vertex AI": ({"workload": "serve"}, "platform=vertex"),
+    "a server on a GPU": ({"framework": "onnxruntime", "workload": "serve"}, "accelerator=gpu"),
+}
+
+
+@pytest.mark.parametrize("what", MERGED)
+def test_a_changed_answer_reaches_the_files_of_the_owner_too(what: str, versions: Versions) -> None:
+    """In a project that nobody edited, the result is what a fresh project is, to the byte."""
+    answers, change = MERGED[what]
+    project = versions.project(**answers)
+    done = projects.copier(*UPDATE, "--vcs-ref=v1.0.0", f"--data={change}", cwd=project)
+    assert "conflicts" not in done.stderr and "by hand" not in done.stderr
+    name, _, value = change.partition("=")
+    fresh = versions.project(**{**answers, name: value})
+    now, expected = projects.files(project), projects.files(fresh)
+    assert answers_of(project) == answers_of(fresh)
+    del now[".copier-answers.yml"], expected[".copier-answers.yml"]
+    assert now == expected
+
+
+def test_a_trainer_of_ones_own_learns_to_serve_in_an_update(
+    versions: Versions, network: None
+) -> None:
+    """What its owner wrote stays, to the byte where the answer changes nothing, and it serves."""
+    project = versions.project()
+    kept = {"src/demo/features.py": "ANSWER = 42\n", "README.md": "# Ours\n\nNothing of yours.\n"}
+    for name, text in kept.items():
+        (project / name).write_text(text)
+    main, settings = project / "main.py", project / "src/demo/settings.py"
+    main.write_text(main.read_text() + "# Ours.\n")
+    text = settings.read_text()
+    mine = '    colour: str = Field("blue", description="ours")\n'
+    at = text.index("class TrainSettings")
+    at = text.index('"""', text.index('"""', at) + 3) + 4
+    settings.write_text(text[:at] + mine + text[at:])
+    (project / "AGENTS.md").unlink()
+    projects.commit_all(project, "My own work")
+    done = projects.copier(*UPDATE, "--vcs-ref=v1.0.0", "--data=workload=both", cwd=project)
+    assert "conflicts" not in done.stderr
+    assert "by hand    README.md: yours differs too much" in done.stderr
+    assert kept == {name: (project / name).read_text() for name in kept}
+    assert main.read_text().endswith("# Ours.\n") and mine in settings.read_text()
+    assert not (project / "AGENTS.md").exists()
+    projects.run("uv", "run", "main.py", "train", cwd=project)
+    tests = ("tests/test_serve.py", "tests/test_train.py")
+    projects.run("uv", "run", "pytest", "-q", *tests, cwd=project)
+
+
+def test_where_owner_and_answer_change_the_same_lines_of_code_git_has_a_conflict(
+    versions: Versions,
+) -> None:
+    project = versions.project()
+    main = project / "main.py"
+    main.write_text(
+        main.read_text().replace("return train(settings)", "return 2 * train(settings)")
+    )
+    projects.commit_all(project, "My own work")
+    done = projects.copier(*UPDATE, "--vcs-ref=v1.0.0", "--data=workload=both", cwd=project)
+    assert "conflicts  in main.py: " in done.stderr
+    assert "<<<<<<< before updating" in main.read_text()
+    assert "return 2 * train(settings)" in main.read_text()
+    assert "UU main.py" in projects.git("status", "--porcelain", cwd=project)
+    assert (project / "src/demo/serve.py").exists()
+
+
 REFUSED = {
     "project_name": ({}, "project_name=other"),
     "workload": ({}, "workload=serve"),
+    "workload of a server": ({"workload": "serve"}, "workload=both"),
     "framework": ({}, "framework=jax"),
-    "platform": ({}, "platform=sagemaker"),
-    "platform of a server": ({"workload": "serve"}, "platform=vertex"),
-    "accelerator": ({"framework": "onnxruntime", "workload": "serve"}, "accelerator=gpu"),
 }
+
+
+def test_a_project_from_before_the_folder_of_drydocks_own_code_is_told_that_it_cannot_be_merged(
+    versions: Versions,
+) -> None:
+    project = versions.project()
+    shutil.rmtree(project / "src/demo/runtime")
+    projects.commit_all(project, "As it was")
+    for change in ("workload=both", "platform=sagemaker"):
+        line = refused(project, "--vcs-ref=v1.0.0", f"--data={change}")
+        assert line.startswith(change.partition("=")[0] + ": an update cannot change it")
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -380,18 +459,17 @@ def test_the_way_that_the_refusal_names_ends_in_a_project_with_its_history(
     project = versions.project()
     (project / "src" / "demo" / "features.py").write_text("ANSWER = 42\n")
     projects.commit_all(project, "My own work")
-    line = refused(project, "--vcs-ref=v1.0.0", "--data=platform=sagemaker")
+    line = refused(project, "--vcs-ref=v1.0.0", "--data=framework=xgboost")
     command = line.partition("`")[2].partition("`")[0].replace(" --trust", " --trust --defaults")
     words = command.replace("copier ", "", 1).split()
     projects.copier(*words, "--vcs-ref=v1.0.0", cwd=project)
     page = (projects.ROOT / "docs" / "updating.md").read_text()
     steps = page.partition("## An answer that an update cannot change")[2]
     script = steps.partition("```sh\n")[2].partition("```")[0]
-    script = script.replace("../demo-sagemaker", f"../{project.name}-sagemaker")
     projects.run("sh", "-euc", script, cwd=project)
-    fresh = project.parent / "demo-sagemaker"
-    assert answers_of(fresh)["platform"] == "sagemaker"
+    fresh = project.parent / "demo-xgboost"
+    assert answers_of(fresh)["framework"] == "xgboost"
     assert (fresh / "src/demo/features.py").exists()
-    assert "runtime.sagemaker" in (fresh / "main.py").read_text()
+    assert "import xgboost" in (fresh / "src/demo/model.py").read_text()
     assert projects.git("log", "--format=%s", cwd=fresh).splitlines()[-1] == "Start"
-    projects.run("uv", "run", "main.py", "train", cwd=fresh, env={"SM": "1"})
+    projects.run("uv", "run", "main.py", "--rounds", "1", cwd=fresh)
