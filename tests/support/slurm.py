@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.support.host import Unavailable
-from tests.support.training import free_port
+from tests.support.training import ENV, free_port, wait_for
 
 NODES = ("one", "two")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "unshare")
@@ -51,7 +51,7 @@ class Cluster:
         if missing or os.geteuid():
             raise Unavailable(f"Slurm needs root, and {', '.join(missing) or 'all is there'}")
         self.folder = folder
-        self.env = {**os.environ, "PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
+        self.env = {**os.environ, **ENV, "PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
 
     def __enter__(self) -> Cluster:
         (self.folder / "state").mkdir()
@@ -106,6 +106,12 @@ class Cluster:
         """The state of a job: PENDING, RUNNING, COMPLETED, FAILED and others."""
         words = self.run("scontrol", "--oneliner", "show", "job", job).split()
         return next(word for word in words if word.startswith("JobState=")).partition("=")[2]
+
+    def wait_for_the_end(self, job: str, log: Path) -> str:
+        """Wait until the job is over and will not be requeued. Returns its state."""
+        ended = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT")
+        wait_for(lambda: self.state(job) in ended, log)
+        return self.state(job)
 
     def _wait_for_nodes(self) -> None:
         deadline = time.monotonic() + 60

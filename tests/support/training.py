@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,13 +16,19 @@ import pytest
 
 TOLERANCE = 1e-5  # of a loss, relative
 STEPS = 158  # of an epoch: 1257 examples, 8 at a time. The last batch has one, for one process.
+ENV = {"OMP_NUM_THREADS": "1"}
 
 
 class Started:
     """A process that runs meanwhile, in a session of its own."""
 
     def __init__(
-        self, project: Path, *command: str | Path, folder: Path | None = None, name: str = "0", **env
+        self,
+        project: Path,
+        *command: str | Path,
+        folder: Path | None = None,
+        name: str = "0",
+        **env,
     ) -> None:
         self.project = project
         self.log = (folder or project) / f"outputs-{name}.log"
@@ -29,7 +36,7 @@ class Started:
             self.process = subprocess.Popen(
                 list(map(str, command)),
                 cwd=folder or project,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+                env={**os.environ, **ENV, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -42,13 +49,26 @@ class Started:
         wait_for(lambda: list(self.project.glob(name)), self.log, self.process)
         time.sleep(0.2)
 
+    def wait_within_the_loop(self, pid: int | None = None) -> None:
+        """Wait until it, or this child of it, is in the training loop, where it handles SIGUSR1."""
+        status = Path(f"/proc/{pid or self.process.pid}/status")
+        handled = 1 << signal.SIGUSR1 - 1
+
+        def is_there() -> int:
+            (mask,) = re.findall(r"^SigCgt:\s+(\w+)", status.read_text(), re.MULTILINE)
+            return int(mask, 16) & handled
+
+        wait_for(is_there, self.log, self.process)
+
     def rank(self, number: int) -> int:
         """The process id of a rank that torchrun has started."""
-        for child in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for pid in child.read_text().split():
-                if f"RANK={number}" in environment(int(pid)):
-                    return int(pid)
-        raise AssertionError(f"no rank {number}: {self.log.read_text()}")
+        wait_for(lambda: self._ranks(number), self.log, self.process)
+        return self._ranks(number)[0]
+
+    def _ranks(self, number: int) -> list[int]:
+        lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [int(pid) for path in lists for pid in path.read_text().split()]
+        return [pid for pid in children if f"RANK={number}" in environment(pid)]
 
     def end(self) -> tuple[int, str]:
         """The exit code and what was said, after the end."""
