@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -44,12 +45,11 @@ def carry(template: Path, answers_file: str) -> list[str]:
     old = {name: earlier[name] for name in CARRIED if name in answers and name in earlier}
     if all(answers[name] == value for name, value in old.items()):
         return []
-    patterns = yaml.safe_load((template / "copier.yml").read_text("utf-8"))["_skip_if_exists"]
     left = []
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before"), Path(folder, "after")
         for side, data in (before, answers | old), (after, answers):
-            run_copy(
+            worker = run_copy(
                 str(template),
                 side,
                 data=data,
@@ -59,6 +59,7 @@ def carry(template: Path, answers_file: str) -> list[str]:
                 unsafe=True,
                 vcs_ref="HEAD",
             )
+        patterns = worker.template.skip_if_exists
         for name in sorted(_owned(before, patterns) | _owned(after, patterns)):
             if not _merge(name, before / name, after / name):
                 left.append(name)
@@ -71,7 +72,7 @@ def carry(template: Path, answers_file: str) -> list[str]:
     ]
 
 
-def _owned(side: Path, patterns: list[str]) -> set[str]:
+def _owned(side: Path, patterns: Sequence[str]) -> set[str]:
     """Name the files of a rendered project that are its owner's."""
     return {
         path.relative_to(side).as_posix()

@@ -36,7 +36,8 @@ class Catalogue:
     """All facts.
 
     Args:
-        folder: where the `*.json` files lie.
+        folder: where the `*.json` files lie; a fork's rows are in files of the same names in its
+            folder `fork`, and join those lists at their end.
 
     Raises:
         OSError, ValueError, KeyError, TypeError: a file is missing or is not the catalogue it
@@ -45,7 +46,10 @@ class Catalogue:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Read the folder."""
-        data = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
+        data = _read(folder)
+        for name, more in _read(folder / "fork").items():
+            for key, rows in more.items():
+                data[name][key] = [*data[name][key], *rows]
         self.as_of: str = data["calendar"]["as_of"]
         self.tools: dict[str, dict[str, Any]] = data["tools"]
         self.dependencies = _rows(Dependency, data["dependencies"]["dependencies"])
@@ -194,6 +198,11 @@ def _row(cls: type[Row], row: Mapping[str, Any]) -> Row:
             if name in wanted
         }
     )
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Read the JSON files of a folder, by name."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
 
 
 def _rows(cls: type[Row], rows: Iterable[Mapping[str, Any]]) -> tuple[Row, ...]:

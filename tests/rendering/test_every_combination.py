@@ -14,7 +14,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-import yaml
 from copier.errors import UserMessageError
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -34,7 +33,7 @@ CATALOGUE = Catalogue()
 @cache
 def environment() -> SandboxedEnvironment:
     """A Jinja environment with the settings of copier.yml."""
-    settings = yaml.safe_load((projects.ROOT / "copier.yml").read_text("utf-8"))["_envops"]
+    settings = projects.settings()["_envops"]
     return SandboxedEnvironment(
         **{**settings, "undefined": StrictUndefined},
         loader=FileSystemLoader(projects.ROOT / "template"),

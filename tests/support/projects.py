@@ -28,10 +28,15 @@ def lacking(reason: str) -> NoReturn:
 
 
 @cache
+def settings() -> dict:
+    """All of copier.yml but its last document, which includes what a fork adds."""
+    return next(yaml.safe_load_all((ROOT / "copier.yml").read_text("utf-8")))
+
+
+@cache
 def form() -> dict:
     """The questions of copier.yml, in order, with their details."""
-    content = yaml.safe_load((ROOT / "copier.yml").read_text())
-    return {name: details for name, details in content.items() if not name.startswith("_")}
+    return {name: details for name, details in settings().items() if not name.startswith("_")}
 
 
 def questions() -> set[str]:

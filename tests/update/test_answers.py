@@ -256,8 +256,8 @@ def test_the_answer_to_a_renamed_question_is_carried(versions: Versions) -> None
 
 def ask_for_a_team(template: Path) -> None:
     """What a fork adds: a question."""
-    text = (template / "copier.yml").read_text()
-    (template / "copier.yml").write_text(text + "\nteam:\n  type: str\n  default: vision\n")
+    (template / "fork").mkdir()
+    (template / "fork" / "team.yml").write_text("team:\n  type: str\n  default: vision\n")
 
 
 def test_an_answer_to_a_question_that_the_new_version_lacks_is_not_lost_in_silence(
