@@ -24,7 +24,7 @@ import yaml
 from copier import run_copy
 
 # The answers that decide what stands in the owner's files, among those that an update can change.
-CARRIED = ("workload", "platform", "accelerator")
+CARRIED = ("workload", "platform", "accelerator", "extras")
 # Prose is nothing that starts or fails to: where its owner rewrote it, no marker may stand in it.
 PROSE = ("README.md", "AGENTS.md")
 
@@ -42,13 +42,14 @@ def carry(template: Path, answers_file: str) -> list[str]:
     earlier = yaml.safe_load(_git("show", f"HEAD:./{answers_file}") or "{}")
     answers = yaml.safe_load(Path(answers_file).read_text("utf-8"))
     answers = {name: value for name, value in answers.items() if not name.startswith("_")}
-    old = {name: earlier[name] for name in CARRIED if name in answers and name in earlier}
-    if all(answers[name] == value for name, value in old.items()):
+    old, new = ({n: side[n] for n in CARRIED if side.get(n)} for side in (earlier, answers))
+    if not earlier or old == new:
         return []
+    others = {name: value for name, value in answers.items() if name not in CARRIED}
     left = []
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before"), Path(folder, "after")
-        for side, data in (before, answers | old), (after, answers):
+        for side, data in (before, others | old), (after, others | new):
             worker = run_copy(
                 str(template),
                 side,
@@ -65,7 +66,9 @@ def carry(template: Path, answers_file: str) -> list[str]:
                 left.append(name)
     if not left:
         return []
-    changed = ", ".join(f"{name}={answers[name]}" for name in old if answers[name] != old[name])
+    changed = ", ".join(
+        f"{name}={new.get(name, 'none')}" for name in CARRIED if old.get(name) != new.get(name)
+    )
     return [
         f"by hand    {', '.join(left)}: yours differs too much from what the template makes for "
         f"{changed}; `copier copy --trust --data-file {answers_file}` into another folder shows it."

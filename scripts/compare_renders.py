@@ -28,10 +28,10 @@ from copier.errors import CopierError
 ROOT = Path(__file__).resolve().parent.parent
 RELEASES = json.loads((ROOT / "tests" / "releases.json").read_text())
 
-WORKLOADS = ("train", "serve")
+WORKLOADS = ("train", "serve", "both")
 FRAMEWORKS = {
-    "cpu": ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime"),
-    "gpu": ("pytorch", "jax", "tensorflow", "onnxruntime"),
+    "cpu": ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"),
+    "gpu": ("pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"),
 }
 PLATFORMS = ("docker", "openshift", "ovh", "sagemaker", "vertex")
 CYCLED: dict[str, tuple] = {
@@ -67,7 +67,7 @@ def answer_sets() -> Iterator[tuple[str, dict]]:
         for workload, accelerator in itertools.product(WORKLOADS, FRAMEWORKS)
         for framework in FRAMEWORKS[accelerator]
         for platform in PLATFORMS
-        if (workload, framework) != ("train", "onnxruntime")
+        if workload == "serve" or framework != "onnxruntime"
     ]
     dealt = {
         name: itertools.cycle(values)

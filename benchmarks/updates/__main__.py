@@ -31,7 +31,15 @@ import yaml
 
 from benchmarks.run import say
 from benchmarks.updates.edits import EDITS, Lines
-from scripts.compare_renders import ADVANCED, ADVANCED_GPU, CYCLED, FOR_GPU, FRAMEWORKS, PLATFORMS
+from scripts.compare_renders import (
+    ADVANCED,
+    ADVANCED_GPU,
+    CYCLED,
+    FOR_GPU,
+    FRAMEWORKS,
+    PLATFORMS,
+    WORKLOADS,
+)
 from tests.support import projects
 
 NOW = "v1000.0.0"
@@ -73,7 +81,7 @@ def random_answers(random: Random) -> dict[str, Any]:
     accelerator = random.choice(list(FRAMEWORKS))
     answers = {
         "project_name": "demo",
-        "workload": random.choice(("train", "serve")),
+        "workload": random.choice(WORKLOADS),
         "accelerator": accelerator,
         "framework": random.choice(FRAMEWORKS[accelerator]),
         "platform": random.choice(PLATFORMS),
@@ -170,11 +178,16 @@ def run_whole(repository: Repository) -> None:
     folder = repository.folder
     package = next(path.name for path in (folder / "src").iterdir() if path.is_dir())
     steps = [("uv", "lock", "--quiet"), ("uv", "lock", "--check")]
-    if repository.answers["workload"] == "train":
-        steps.append(("uv", "run", "--quiet", "main.py", "--epochs", "1"))
+    workload = repository.answers["workload"]
+    if workload != "serve":
+        length = "--rounds" if repository.answers["framework"] == "xgboost" else "--epochs"
+        train = ("train",) if workload == "both" else ()
+        steps.append(("uv", "run", "--quiet", "main.py", *train, length, "1"))
     else:
         steps.append(("uv", "run", "--quiet", "python", "-m", f"{package}.fit"))
         steps.append(("uv", "run", "--quiet", "main.py", "--help"))
+    if workload == "both":
+        steps.append(("uv", "run", "--quiet", "main.py", "serve", "--help"))
     for step in steps:
         done = projects.run(*step, cwd=folder, check=False)
         if done.returncode:

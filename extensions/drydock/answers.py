@@ -56,6 +56,8 @@ def check_alone(catalogue: Catalogue, answers: Answers, question: str, value: An
     """
     if question == "gpus":
         return check_gpus(catalogue, value)
+    if question == "extras":
+        return check_extras(every_value(catalogue, answers, question), value)
     if value is None:
         return "It has no value; answer one, or leave the question out."
     if not isinstance(value, (str, int, float)):
@@ -97,6 +99,16 @@ def check_gpus(catalogue: Catalogue, value: Any) -> str:
             hint = hint or "answer models such as L4, or a compute capability such as 8.6."
             return f"{quoted(name)} is no GPU of the catalogue; {hint}"
     return ""
+
+
+def check_extras(values: list[str], value: Any) -> str:
+    """Refuse what is no list of extras: a list, or the text of one such as "[kubernetes]"."""
+    if isinstance(value, str) and re.fullmatch(r"\s*\[.*\]\s*", value):
+        value = [item.strip().strip("'\"") for item in value.strip()[1:-1].split(",")]
+        value = value if value != [""] else []
+    if not isinstance(value, (list, tuple)):
+        return f"{quoted(str(value))} is no list; answer some of [{', '.join(values)}], or []."
+    return next((s for s in (check_choice(values, str(item)) for item in value) if s), "")
 
 
 def check_driver(catalogue: Catalogue, value: Any) -> str:

@@ -58,6 +58,11 @@ class Drydock:
         return stored(self._catalogue, answers)
 
     @pass_context
+    def is_asked(self, context: Context, question: str) -> bool:
+        """See `questions.is_asked`."""
+        return is_asked(context, question)
+
+    @pass_context
     def is_locked(self, context: Context) -> bool:
         """See `form.is_locked`."""
         return is_locked(context["_copier_conf"]["dst_path"])
@@ -144,7 +149,7 @@ def _kept(context: Context) -> dict[str, str]:
     if not settings:
         return {}
     given = {*settings["data"]}
-    always_asked = {*QUESTIONS[: QUESTIONS.index("advanced") + 1]} - {*GPU_QUESTIONS}
+    always_asked = {*QUESTIONS[: QUESTIONS.index("advanced") + 1]} - {*GPU_QUESTIONS, "extras"}
     return {
         kept: str(stored[name])
         for kept, name in {"kept_name": "project_name", "kept_python": "python_version"}.items()

@@ -22,6 +22,7 @@ from .questions import (
     FIXED,
     FORMER,
     GPU_QUESTIONS,
+    ON_KUBERNETES,
     QUESTIONS,
     Answers,
     as_bool,
@@ -99,6 +100,11 @@ def _not_asked(answers: Answers, question: str, value: Any) -> str:
         return "It is asked only for a GPU; give accelerator=gpu too."
     if question in ADVANCED and not as_bool(answers.get("advanced", False)):
         return f"It is asked only if advanced is true; give advanced=true too, or no {question}."
+    if question == "extras" and not is_asked(answers, question):
+        return (
+            f"It is not asked for the platform {answers['platform']}; leave it out, or answer "
+            f"platform={' or platform='.join(ON_KUBERNETES)}."
+        )
     if question == "forward_compat" and "gpus" not in answers:
         return "It is for data centre GPUs; give gpus too, for example gpus=A100."
     return ""

@@ -26,6 +26,7 @@ QUESTIONS = (
     "platform",
     "image_name",
     "ci",
+    "extras",
     "advanced",
     "forward_compat",
     "framework_version",
@@ -67,6 +68,9 @@ WORKLOADS = ("train", "serve", "both")
 ACCELERATORS = ("cpu", "gpu")
 CI = ("github", "gitlab", "none")
 GPU_BASES = ("auto", "nvidia", "slim")
+EXTRAS = ("kubernetes",)
+# The platforms whose containers Kubernetes can run: the others have a contract of their own.
+ON_KUBERNETES = ("docker", "openshift")
 
 
 def as_bool(value: Any) -> bool | None:
@@ -84,6 +88,8 @@ def is_asked(answers: Answers, question: str) -> bool:
     if question in GPU_QUESTIONS and str(answers.get("accelerator", "cpu")) != "gpu":
         return False
     if question in ADVANCED and not as_bool(answers.get("advanced", False)):
+        return False
+    if question == "extras" and str(answers.get("platform", "docker")) not in ON_KUBERNETES:
         return False
     return question != "pytorch_index" or str(answers.get("framework")) == "pytorch"
 
@@ -113,5 +119,6 @@ def every_value(catalogue: Catalogue, answers: Answers, question: str) -> list[s
         "python_version": list(catalogue.pythons),
         "platform": list(catalogue.platforms),
         "ci": list(CI),
+        "extras": list(EXTRAS),
         "gpu_base": list(GPU_BASES),
     }[question]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import kubernetes
 from tests.support.docker import images
 from tests.support.docker.client import Engine
 from tests.support.docker.images import Image, metrics, open_folder
@@ -72,6 +73,52 @@ def test_torchrun_trains_in_two_processes_of_one_container_as_the_readme_starts_
     said = metrics(ran.stdout)
     assert [line["epoch"] for line in said if "epoch" in line] == [1], "one process reports"
     assert said[-1]["test_accuracy"] > 0.5
+
+
+def test_two_containers_train_together_as_the_pods_of_the_job_do(
+    image: Callable, docker: Engine, tmp_path: Path
+) -> None:
+    """By the manifest alone: command, variables, user, rights and mounts. The DNS is a line of
+    /etc/hosts, the claim a folder.
+    """
+    one: Image = image("torch-train")
+    project = images.copy(one.project, tmp_path / "project")
+    [more] = kubernetes.readme_patches(project)
+    [own] = kubernetes.pod_of(more)["containers"]
+    own["args"] = ["--epochs", "1"]
+    built = kubernetes.build_with(project / "kubernetes/overlays/train", more)
+    pod = kubernetes.pod_of(kubernetes.manifests(built)["Job"])
+    [container] = pod["containers"]
+    places = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    outputs = open_folder(tmp_path / "outputs")
+    user, rights = pod["securityContext"], container["securityContext"]
+    assert rights["capabilities"] == {"drop": ["ALL"]}
+    first_pod = kubernetes.environment_of(container)["PET_MASTER_ADDR"]
+    pods = [
+        docker.start_container(
+            one.tag,
+            *container["command"][1:],
+            *container["args"],
+            entrypoint=container["command"][0],
+            env=kubernetes.variables_of(container, index),
+            user=f"{user['runAsUser']}:{user['runAsGroup']}",
+            read_only=rights["readOnlyRootFilesystem"],
+            tmpfs=[places["cache"], places["tmp"]],
+            volumes={outputs: places["outputs"]},
+            network="host",
+            extra=[
+                *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+                *("--shm-size", "1g", "--add-host", f"{first_pod}:127.0.0.1"),
+            ],
+        )
+        for index in range(2)
+    ]
+    for started in pods:
+        assert started.wait() == 0, started.logs()
+    logs = [started.logs() for started in pods]
+    said = [[line["epoch"] for line in metrics(log) if "epoch" in line] for log in logs]
+    assert said == [[1], []], "the first pod is the one that reports and writes"
+    assert (outputs / "model.pt").exists()
 
 
 @pytest.mark.parametrize("name", TRAINING)

@@ -34,6 +34,7 @@ CASES: list[tuple[str, object, object, str, dict]] = [
     ("image_name", "ghcr.io/Acme/Forecast", "ghcr.io/acme/forecast", "lower-case", {}),
     ("image_name", "acme/forecast:1", "acme/forecast", "tag", {}),
     ("ci", "jenkins", "none", "github", {}),
+    ("extras", ["helm"], ["kubernetes"], "kubernetes", {}),
     ("advanced", "perhaps", True, "advanced", {}),
     ("forward_compat", "perhaps", False, "true", GPU | ADVANCED),
     ("framework_version", "9.9.9", "auto", "auto", ADVANCED),
@@ -190,3 +191,12 @@ def test_every_answer_that_a_test_sends_is_a_question() -> None:
                 if isinstance(word, ast.Constant) and isinstance(word.value, str):
                     data = re.fullmatch(r"--data=(\w+)=.*", word.value)
                     assert not data or data[1] in known, f"{path.name}:{call.lineno}: {word.value}"
+
+
+def test_extras_that_the_platform_does_not_take_are_refused_and_forgotten(
+    template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserMessageError, match="^extras: .*platform sagemaker.*platform=docker"):
+        projects.generate(template, tmp_path / "demo", platform="sagemaker", extras=["kubernetes"])
+    folder = projects.generate(template, tmp_path / "demo", platform="sagemaker", extras=[])
+    assert "extras" not in yaml.safe_load((folder / ".copier-answers.yml").read_text())

@@ -151,6 +151,8 @@ def test_every_question_and_every_refusal_can_be_read_whole(
     asked.press(CLEAR, *"acme/vision", ENTER)
     asked.until("Which CI checks, tests, builds and runs it? (Use arrow keys)")
     asked.press(ENTER)
+    asked.until("What else should it have? (Use arrow keys to move, <space> to select")
+    asked.press(" ", ENTER)
 
     asked.until("Choose versions, base image, system packages and mirrors yourself? (y/N)")
     asked.press("y")
@@ -188,6 +190,7 @@ def test_every_question_and_every_refusal_can_be_read_whole(
     stored = answers(tmp_path)
     assert stored["gpus"] == ["V100", "H100"]
     assert stored["image_name"] == "acme/vision"
+    assert stored["extras"] == ["kubernetes"]
 
 
 def test_a_gpu_is_chosen_in_a_few_keys(terminal: Callable[..., Terminal], tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ def test_a_gpu_is_chosen_in_a_few_keys(terminal: Callable[..., Terminal], tmp_pa
     asked.press(*keys)
     for question in (
         *("Oldest NVIDIA driver", "Which Python", "Where do the containers run"),
-        *("Name of the image", "Which CI", "Choose"),
+        *("Name of the image", "Which CI", "What else", "Choose"),
     ):
         asked.until(question)
         asked.press(ENTER)
@@ -217,7 +220,9 @@ def test_nothing_typed_for_the_gpus_means_any(
 ) -> None:
     words = ("accelerator=gpu", "project_name=demo", "description=x", "workload=train")
     words += ("framework=pytorch", "python_version=3.13", "platform=docker", "image_name=demo")
-    asked = terminal(*(f"--data={word}" for word in (*words, "ci=none", "advanced=no")))
+    asked = terminal(
+        *(f"--data={word}" for word in (*words, "ci=none", "extras=[]", "advanced=no"))
+    )
     asked.until("its compute capability, such as 8.6")
     asked.press(ENTER)
     asked.until("Oldest NVIDIA driver")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import projects, training
+from tests.support import kubernetes, projects, training
 from tests.support.host import Unavailable
 from tests.support.indexes import Index, find_wheel
 from tests.support.slurm import Cluster
@@ -107,6 +107,7 @@ def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None
         framework_version="2.13.0",
         python_version="3.11",
         pytorch_index=index.url,
+        extras=["kubernetes"],
     )
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     index.close()
@@ -135,6 +136,17 @@ def start(project: Path, *words: str, folder: Path | None = None) -> Started:
     """Start main.py, with these words of torchrun before it."""
     command = (project / ".venv/bin/python", *words, project / "main.py", *FLAGS)
     return Started(project, *command, folder=folder)
+
+
+def start_pod(project: Path, job: kubernetes.Manifest, index: int, port: int) -> Started:
+    """Start a pod of the Job as the kubelet does, but for the container and the DNS."""
+    [container] = kubernetes.pod_of(job)["containers"]
+    variables = kubernetes.variables_of(container, index)
+    there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+    assert there.keys() <= variables.keys()
+    command, *words = (*container["command"], *container["args"])
+    command = project / ".venv/bin" / command
+    return Started(project, command, *words, name=f"pod-{index}", **variables | there)
 
 
 def test_two_machines_that_share_no_disk_learn_what_one_process_learns_and_one_writes(
@@ -168,6 +180,29 @@ def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_
     assert code == 0, said
     assert f"last-{STEPS:09}.zip" in said and said.count("Going on from") == 1
     training.require_same_end(project, expected, "model.pt")
+
+
+def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
+    project: Path, expected: list[dict]
+) -> None:
+    """By the manifest, with the README's lines for two pods, and a folder that both see."""
+    [more] = kubernetes.readme_patches(project)
+    [container] = kubernetes.pod_of(more)["containers"]
+    container |= {"args": [*FLAGS], "resources": {"requests": {"cpu": "1"}}}
+    built = kubernetes.build_with(project / "kubernetes/overlays/train", more)
+    job = kubernetes.manifests(built)["Job"]
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
+    port = training.free_port()
+    first, second = (start_pod(project, job, index, port) for index in range(2))
+    first.wait_within_an_epoch()
+    second.kill()
+    code, said = first.end()
+    assert code == 1 and "Another process of this training has ended" in said
+    again = [start_pod(project, job, index, port) for index in range(2)]  # as the Job does
+    ends = [pod.end() for pod in again]
+    assert [code for code, _ in ends] == [0, 0], ends
+    training.require_same_end(project, expected, "model.pt")
+    assert f"last-{STEPS:09}.zip" in ends[0][1], "the first pod is the one that writes"
 
 
 def test_one_process_then_two_of_which_one_gets_a_signal_then_one_have_the_same_end(

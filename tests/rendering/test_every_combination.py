@@ -1,72 +1,25 @@
 """Every accelerator, framework, `any` or a GPU, compiler and platform: rendered, or one sentence.
 
-The files are rendered with an environment like Copier's and not by Copier itself, which takes a
-second for a project; the projects of conftest.py, which the other tests here read, are Copier's.
+The files are rendered by `support/quick.py` and not by Copier itself, which takes a second for a
+project; the projects of test_rendering.py are Copier's.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
-from functools import cache
 from itertools import product
 from typing import Any
 
 import pytest
 from copier.errors import UserMessageError
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 
-from drydock import form
-from drydock.catalogue import Catalogue
-from drydock.jinja import DrydockExtension
-from drydock.questions import QUESTIONS
-from tests.support import projects, stacks
+from tests.support import stacks
+from tests.support.quick import answered, rendered
 
 FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 PLATFORMS = ("docker", "openshift", "ovh", "sagemaker", "vertex")
 ROWS = stacks.raw()
-CATALOGUE = Catalogue()
-
-
-@cache
-def environment() -> SandboxedEnvironment:
-    """A Jinja environment with the settings of copier.yml."""
-    settings = projects.settings()["_envops"]
-    return SandboxedEnvironment(
-        **{**settings, "undefined": StrictUndefined},
-        loader=FileSystemLoader(projects.ROOT / "template"),
-        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension", DrydockExtension],
-    )
-
-
-def answered(**given: Any) -> dict[str, Any]:
-    """The context of a template: what is given, then the form's defaults, then what it computes."""
-    known: dict[str, Any] = {"_copier_conf": {"data": given, "dst_path": "/tmp/churn"}, **given}
-    for question in QUESTIONS:
-        if question in given:
-            continue
-        text = projects.form()[question]["default"]
-        if "drydock.default" in str(text):
-            known[question] = form.default(CATALOGUE, known, question)
-        else:
-            known[question] = text
-    known["package"] = known["project_name"].replace("-", "_")
-    known["stack"] = environment().globals["drydock"].stack(known)  # type: ignore[attr-defined]
-    return known
-
-
-def rendered(context: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each file of the template that an answer changes, as the project has it."""
-    folder = projects.ROOT / "template"
-    for path in sorted(folder.rglob("*.jinja")):
-        name = path.relative_to(folder).as_posix()
-        if "answers_file" in name:
-            continue
-        where = environment().from_string(name).render(context)
-        if all(where.split("/")):  # a folder that renders to nothing is left out
-            yield where.removesuffix(".jinja"), environment().get_template(name).render(context)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

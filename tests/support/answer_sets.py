@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from allpairspy import AllPairs
 
 from drydock.catalogue import Catalogue
-from drydock.questions import ADVANCED, GPU_QUESTIONS
+from drydock.questions import ADVANCED, GPU_QUESTIONS, ON_KUBERNETES
 from drydock.request import read_request
 from drydock.solver import solve
 
@@ -17,6 +17,7 @@ CHOICES: dict[str, list] = {
     "framework": ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"],
     "platform": ["docker", "openshift", "ovh", "sagemaker", "vertex"],
     "ci": ["github", "gitlab", "none"],
+    "extras": [[], ["kubernetes"]],
     "image_name": ["demo", "ghcr.io/acme/demo", "registry.example.com/team/demo"],
     "python_version": ["3.11", "3.12", "3.13"],
     "gpus": [["any"], ["H100"], ["V100", "A100"], ["L4", "RTX 4090"]],
@@ -42,6 +43,8 @@ def asked(name: str, answers: dict) -> bool:
         return False
     if name in ADVANCED and not answers.get("advanced"):
         return False
+    if name == "extras" and answers["platform"] not in ON_KUBERNETES:
+        return False
     return not (name == "pytorch_index" and answers["framework"] != "pytorch")
 
 
@@ -54,6 +57,8 @@ def _possible(values: list) -> bool:
     if len(answers) < 3:
         return True
     kept = {name: value for name, value in answers.items() if asked(name, answers)}
+    if answers.get("extras") and "extras" not in kept:
+        return False  # such a set would count as one that has the pair
     if kept["accelerator"] == "gpu" and kept["framework"] == "scikit-learn":
         return False
     return solve(CATALOGUE, read_request(CATALOGUE, kept)) is not None

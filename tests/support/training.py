@@ -65,10 +65,20 @@ class Started:
         wait_for(lambda: self._ranks(number), self.log, self.process)
         return self._ranks(number)[0]
 
-    def _ranks(self, number: int) -> list[int]:
+    def kill(self) -> None:
+        """End all its processes as the end of a container does; those of torchrun are no group."""
+        children = self._children()
+        assert children
+        for pid in (self.process.pid, *children):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _children(self) -> list[int]:
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        children = [int(pid) for path in lists for pid in path.read_text().split()]
-        return [pid for pid in children if f"RANK={number}" in environment(pid)]
+        return [int(pid) for path in lists for pid in path.read_text().split()]
+
+    def _ranks(self, number: int) -> list[int]:
+        return [pid for pid in self._children() if f"RANK={number}" in environment(pid)]
 
     def end(self) -> tuple[int, str]:
         """The exit code and what was said, after the end."""

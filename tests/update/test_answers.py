@@ -353,11 +353,35 @@ def test_a_changed_answer_is_carried_through(what: str, versions: Versions) -> N
     assert now == expected
 
 
+def test_the_owners_overlay_stays_in_an_update_and_goes_with_the_answer(
+    versions: Versions,
+) -> None:
+    project = versions.project(extras="[kubernetes]")
+    folder = project / "kubernetes"
+    own = folder / "overlays/train/kustomization.yaml"
+    own.write_text(own.read_text().replace("newTag: main", "newTag: v1.0"))
+    (folder / "overlays/train/claim.yaml").unlink()
+    projects.commit_all(project, "My own cluster")
+    before = own.read_text()
+    [job] = [path for path in versions.template.rglob("job.yaml.jinja")]
+    job_name = job.relative_to(versions.template).as_posix()
+    tag = versions.add(replace(job_name, "backoffLimit: 6", "backoffLimit: 9"))
+    projects.copier(*UPDATE, f"--vcs-ref={tag}", cwd=project)
+    assert "backoffLimit: 9" in (folder / "train/job.yaml").read_text()
+    assert own.read_text() == before
+    assert not (folder / "overlays/train/claim.yaml").exists()
+    projects.commit_all(project, tag)
+    said = projects.copier(*UPDATE, f"--vcs-ref={tag}", "--data=extras=[]", cwd=project).stderr
+    assert not folder.exists()
+    assert "removed    kubernetes/" in said and own.name in said
+
+
 MERGED = {
     "a trainer that shall serve": ({}, "workload=both"),
     "a trainer for SageMaker": ({}, "platform=sagemaker"),
     "a trainer that leaves SageMaker": ({"platform": "sagemaker"}, "platform=ovh"),
     "a server for Vertex AI": ({"workload": "serve"}, "platform=vertex"),
+    "a trainer that goes to Kubernetes": ({}, "extras=[kubernetes]"),
     "a server on a GPU": ({"framework": "onnxruntime", "workload": "serve"}, "accelerator=gpu"),
 }
 

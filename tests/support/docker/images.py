@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "sklearn-sagemaker-serve": {"workload": "serve", "platform": "sagemaker"},
     "sklearn-vertex": {"workload": "train", "platform": "vertex"},
     "sklearn-vertex-serve": {"workload": "serve", "platform": "vertex"},
-    "torch-train": {"workload": "train", **_TORCH},
+    "torch-train": {"workload": "train", "extras": ["kubernetes"], **_TORCH},
     "torch-serve": {"workload": "serve", **_TORCH},
     "torch-gpu": {
         "workload": "train",
