@@ -1,4 +1,4 @@
-"""The generated trainer under the real torchrun: two processes, on the CPU.
+"""The generated PyTorch trainer under the real torchrun and Slurm: two processes, on the CPU.
 
 Dropout is off: two processes draw other random numbers than one. What then differs is the order in
 which numbers are summed: losses differed by 4.4e-7 of their value, at most, over 632 steps.
@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import kubernetes, projects
+from tests.support import kubernetes, projects, training
 from tests.support.host import Unavailable
 from tests.support.indexes import Index, find_wheel
+from tests.support.slurm import Cluster
+from tests.support.training import STEPS, Started
 
-TOLERANCE = 1e-5  # of a loss, relative
-EPOCHS = 4
-STEPS = 158  # of an epoch: 1257 examples, 8 at a time. The last batch has one, for one process.
+EPOCHS = 2
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
@@ -124,8 +122,7 @@ def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None
 def expected(made: Path) -> list[dict]:
     """What one process reports that nobody interrupts."""
     words = (made / ".venv/bin/python", "main.py", *FLAGS)
-    done = projects.run(*words, cwd=made, env={"OMP_NUM_THREADS": "1"})
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return training.metrics(projects.run(*words, cwd=made, env=training.ENV).stdout)
 
 
 @pytest.fixture
@@ -135,152 +132,54 @@ def project(made: Path, expected: list[dict]) -> Path:
     return made
 
 
-class Started:
-    """A training that runs meanwhile, in a session of its own."""
-
-    def __init__(self, project: Path, *words: str, folder: Path | None = None) -> None:
-        self.log = (folder or project) / "outputs.log"
-        command = (project / ".venv/bin/python", *words, project / "main.py", *FLAGS)
-        self.start(project, command, folder or project, {"OMP_NUM_THREADS": "1"})
-
-    def start(
-        self, project: Path, command: tuple[Path | str, ...], folder: Path, env: dict[str, str]
-    ) -> None:
-        """Start it in a folder."""
-        self.project = project
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**os.environ, **env},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def wait_within_an_epoch(self) -> None:
-        """Wait until the first epoch is over and the second has begun."""
-        self._wait(
-            lambda: list(self.project.glob("outputs/runs/2*/checkpoints/last-000000158.zip"))
-        )
-        time.sleep(0.2)
-
-    def rank(self, number: int) -> int:
-        """The process id of a rank."""
-        for child in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for pid in child.read_text().split():
-                if f"RANK={number}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(
-                    b"\0"
-                ):
-                    return int(pid)
-        raise AssertionError(f"no rank {number}: {self.log.read_text()}")
-
-    def end(self) -> tuple[int, str]:
-        """The exit code and what was said, after the end."""
-        try:
-            return self.process.wait(timeout=240), self.log.read_text()
-        finally:
-            if self.process.poll() is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
-
-    def _wait(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 240
-        while not condition():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+def start(project: Path, *words: str, folder: Path | None = None) -> Started:
+    """Start main.py, with these words of torchrun before it."""
+    command = (project / ".venv/bin/python", *words, project / "main.py", *FLAGS)
+    return Started(project, *command, folder=folder)
 
 
-class Pod(Started):
-    """A pod of the Job, started as the kubelet does, but for the container and the DNS."""
-
-    def __init__(self, project: Path, job: kubernetes.Manifest, index: int, port: int) -> None:
-        self.log = project / f"pod-{index}.log"
-        [container] = kubernetes.pod_of(job)["containers"]
-        variables = kubernetes.variables_of(container, index)
-        there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-        assert there.keys() <= variables.keys()
-        command, *words = (*container["command"], *container["args"])
-        self.start(project, (project / ".venv/bin" / command, *words), project, variables | there)
-
-    def kill(self) -> None:
-        """End all its processes as the end of a container does; those of torchrun are no group."""
-        children = [
-            int(pid)
-            for file in Path(f"/proc/{self.process.pid}/task").glob("*/children")
-            for pid in file.read_text().split()
-        ]
-        assert children
-        for pid in (self.process.pid, *children):
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait()
+def start_pod(project: Path, job: kubernetes.Manifest, index: int, port: int) -> Started:
+    """Start a pod of the Job as the kubelet does, but for the container and the DNS."""
+    [container] = kubernetes.pod_of(job)["containers"]
+    variables = kubernetes.variables_of(container, index)
+    there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+    assert there.keys() <= variables.keys()
+    command, *words = (*container["command"], *container["args"])
+    command = project / ".venv/bin" / command
+    return Started(project, command, *words, name=f"pod-{index}", **variables | there)
 
 
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def steps(project: Path) -> list[int]:
-    """How many steps the checkpoints to go on from have."""
-    return sorted(int(path.stem[-9:]) for path in project.glob("outputs/runs/2*/*/last-*.zip"))
-
-
-def require_same_end(project: Path, expected: list[dict]) -> None:
-    """One run, complete, with each epoch once and the numbers that are expected."""
-    (folder,) = project.glob("outputs/runs/2*")
-    assert json.loads((folder / "run.json").read_text())["state"] == "complete"
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line.get("step") for line in lines] == [line.get("step") for line in expected]
-    for line, other in zip(lines, expected, strict=True):
-        print(*(f"{name} {line[name] / other[name] - 1:.1e}" for name in line if "loss" in name))
-        for name in (name for name in line if name.endswith("loss")):
-            assert line[name] == pytest.approx(other[name], rel=TOLERANCE)
-    assert not list(project.rglob(".unfinished-*"))
-    assert (project / "outputs/model.pt").exists()
-
-
-def test_two_processes_learn_what_one_learns_and_one_of_them_writes(
-    project: Path, expected: list[dict]
-) -> None:
-    code, said = Started(project, *TORCHRUN).end()
-    assert code == 0, said
-    require_same_end(project, expected)
-    assert said.count('"epoch": 1,') == 1
-    about = json.loads(next(project.glob("outputs/runs/2*/run.json")).read_text())
-    assert about["device"] == "2 x cpu"
-
-
-def test_two_machines_that_share_no_disk_train_together(
+def test_two_machines_that_share_no_disk_learn_what_one_process_learns_and_one_writes(
     project: Path, expected: list[dict], tmp_path: Path
 ) -> None:
     """As the README says it, with both machines on this one and a folder for each."""
-    port = free_port()
+    port = training.free_port()
     words = ("-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1")
     words += ("--max-restarts", "3", "--rdzv-backend", "c10d")
     words += ("--rdzv-endpoint", f"localhost:{port}")
-    both = [Started(project, *words, folder=folder) for folder in (project, tmp_path)]
-    for one in both:
-        code, said = one.end()
-        assert code == 0, said
+    both = [start(project, *words, folder=folder) for folder in (project, tmp_path)]
+    ends = [one.end() for one in both]
+    assert [code for code, _ in ends] == [0, 0], ends
+    assert "".join(said for _, said in ends).count('"epoch": 1,') == 1
     folders = [path for path in (project, tmp_path) if (path / "outputs").exists()]
     assert len(folders) == 1, "one machine writes"
     if folders == [tmp_path]:  # which one becomes process 0 is up to torchrun
         shutil.move(tmp_path / "outputs", project / "outputs")
-    require_same_end(project, expected)
+    training.require_same_end(project, expected, "model.pt")
+    about = json.loads(next(project.glob("outputs/runs/2*/run.json")).read_text())
+    assert about["device"] == "2 x cpu"
 
 
 def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_end(
     project: Path, expected: list[dict]
 ) -> None:
-    started = Started(project, *TORCHRUN, "--max-restarts", "1")
+    started = start(project, *TORCHRUN, "--max-restarts", "1")
     started.wait_within_an_epoch()
     os.kill(started.rank(1), signal.SIGKILL)
     code, said = started.end()
     assert code == 0, said
     assert f"last-{STEPS:09}.zip" in said and said.count("Going on from") == 1
-    require_same_end(project, expected)
+    training.require_same_end(project, expected, "model.pt")
 
 
 def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
@@ -293,47 +192,60 @@ def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
     built = kubernetes.build_with(project / "kubernetes/overlays/train", more)
     job = kubernetes.manifests(built)["Job"]
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
-    port = free_port()
-    first, second = (Pod(project, job, index, port) for index in range(2))
+    port = training.free_port()
+    first, second = (start_pod(project, job, index, port) for index in range(2))
     first.wait_within_an_epoch()
     second.kill()
     code, said = first.end()
     assert code == 1 and "Another process of this training has ended" in said
-    for pod in [Pod(project, job, index, port) for index in range(2)]:  # as the Job does
-        code, said = pod.end()
-        assert code == 0, said
-    require_same_end(project, expected)
-    assert f"last-{STEPS:09}.zip" in first.log.read_text(), "the first pod is the one that writes"
+    again = [start_pod(project, job, index, port) for index in range(2)]  # as the Job does
+    ends = [pod.end() for pod in again]
+    assert [code for code, _ in ends] == [0, 0], ends
+    training.require_same_end(project, expected, "model.pt")
+    assert f"last-{STEPS:09}.zip" in ends[0][1], "the first pod is the one that writes"
 
 
-def test_a_signal_to_one_rank_lets_both_save_and_one_process_goes_on_to_the_same_end(
+def test_one_process_then_two_of_which_one_gets_a_signal_then_one_have_the_same_end(
     project: Path, expected: list[dict]
 ) -> None:
-    started = Started(project, *TORCHRUN)
-    started.wait_within_an_epoch()
-    os.kill(started.rank(1), signal.SIGTERM)
-    code, said = started.end()
+    alone = start(project)
+    alone.wait_within_the_loop()
+    os.kill(alone.process.pid, signal.SIGUSR1)
+    code, said = alone.end()
+    assert code == 138, said
+    (first,) = training.steps(project)
+
+    two = start(project, *TORCHRUN)
+    two.wait_within_an_epoch()
+    os.kill(two.rank(1), signal.SIGTERM)
+    code, said = two.end()
     assert code == 1, said
     assert said.count("exitcode  : 143") == 2 or "143" in said, said
-    assert STEPS < steps(project)[-1] < STEPS * EPOCHS and steps(project)[-1] % STEPS
     assert "Another process" not in said
-    code, said = Started(project).end()
+    assert first < STEPS < training.steps(project)[-1] < STEPS * EPOCHS
+
+    code, said = start(project).end()
     assert code == 0, said
-    require_same_end(project, expected)
+    training.require_same_end(project, expected, "model.pt")
 
 
-def test_one_process_that_slurm_warns_saves_and_two_go_on_to_the_same_end(
-    project: Path, expected: list[dict]
+def test_slurm_warns_a_job_which_saves_and_is_requeued_and_goes_on_to_the_same_end(
+    project: Path, expected: list[dict], cluster: Cluster
 ) -> None:
-    started = Started(project)
-    started.wait_within_an_epoch()
-    os.kill(started.process.pid, signal.SIGUSR1)
-    code, said = started.end()
-    assert code == 138, said
-    assert steps(project)[-1] % STEPS
-    code, said = Started(project, *TORCHRUN).end()
-    assert code == 0, said
-    require_same_end(project, expected)
+    """By the README's own batch script, on two nodes, with the signal that it asks for."""
+    script = training.block(project / "README.md", "### Slurm")
+    assert "\n#SBATCH --signal=USR1@" in script
+    script = script.replace("main.py", f"main.py {' '.join(FLAGS)}")
+    job = cluster.submit(project, script.replace("=29400", f"={training.free_port()}"))
+    log = project / "slurm.out"
+    first = f"outputs/runs/2*/checkpoints/last-{STEPS:09}.zip"
+    training.wait_for(lambda: list(project.glob(first)), log)
+    cluster.run("scancel", "--signal=USR1", job)
+    assert cluster.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
+    assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
+    (saved,) = re.findall(r"Going on from \S+last-(\d+).zip", log.read_text())
+    assert STEPS < int(saved) < STEPS * EPOCHS
+    training.require_same_end(project, expected, "model.pt")
 
 
 def test_two_ranks_of_which_one_is_killed_at_random_moments_end_as_if_none_had_been(
@@ -341,7 +253,7 @@ def test_two_ranks_of_which_one_is_killed_at_random_moments_end_as_if_none_had_b
 ) -> None:
     """DRYDOCK_KILLS=100 kills as often. Both runs have two ranks, so no digit differs."""
     command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
-    done = projects.run(*command, cwd=project, env={"OMP_NUM_THREADS": "1"})
+    done = projects.run(*command, cwd=project, env=training.ENV)
     kills, left = map(int, done.stdout.split())
     assert kills == KILLS
     assert left < kills, "none was killed while it trained, or none was noticed"

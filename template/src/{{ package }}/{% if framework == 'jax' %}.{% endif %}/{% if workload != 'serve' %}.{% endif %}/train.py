@@ -12,7 +12,8 @@ from jax import Array
 from tqdm import tqdm
 
 from . import data, model
-from .runtime import runs
+from .runtime import distributed
+from .runtime.distributed import Group
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
@@ -21,25 +22,27 @@ from .settings import TrainSettings
 
 def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
-    device = pick_device(settings)
-    print(f"Training on {device.platform}.", file=sys.stderr)
-    examples = data.load(settings)
-    with (
-        runs.start(settings, examples.fingerprint(), device=device.device_kind) as run,
-        jax.default_device(device),
-    ):
-        return 0 if run.is_complete else fit(settings, examples, run, device)
+    # Of one process, unless a launcher has started more; with all of their devices.
+    with distributed.join(partial(pick_devices, settings)) as group:
+        device = group.device
+        print(f"Training on {device.platform}.", file=sys.stderr)
+        examples = data.load(settings)
+        with (
+            group.start(settings, examples.fingerprint(), device=device.device_kind) as run,
+            jax.default_device(device),
+        ):
+            return 0 if run.is_complete else fit(settings, examples, run, group)
 
 
-def pick_device(settings: TrainSettings) -> jax.Device:
-    """Return the device that the settings name. One that is not there is refused with a sentence.
+def pick_devices(settings: TrainSettings) -> list[jax.Device]:
+    """Return the devices that the settings name. What is not there is refused with a sentence.
 
     JAX reads the variable when it first looks for a device.
     """
     if settings.deterministic:
         os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
     try:
-        return jax.devices(None if settings.device == "auto" else settings.device)[0]
+        return jax.devices(None if settings.device == "auto" else settings.device)
     except RuntimeError as error:
         sys.exit(f"--device {settings.device} cannot be used here: {str(error).splitlines()[0]}")
 
@@ -58,16 +61,22 @@ def optimizer_of(settings: TrainSettings, steps: int) -> optax.GradientTransform
 
 
 def loss_of(
-    parameters: model.Parameters, inputs: Array, labels: Array, key: Array, bf16: bool
+    parameters: model.Parameters,
+    inputs: Array,
+    labels: Array,
+    counts: Array,
+    key: Array,
+    bf16: bool,
 ) -> Array:
-    """Return the mean loss of a batch."""
+    """Return the mean loss of the examples of a batch that count."""
     if bf16:
         parameters, inputs = jax.tree.map(lambda x: x.astype(jnp.bfloat16), (parameters, inputs))
     logits = model.logits(parameters, inputs, dropout_key=key).astype(jnp.float32)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return (losses * counts).sum() / counts.sum()
 
 
-def fit(settings: TrainSettings, examples: Data, run: Run, device: jax.Device) -> int:
+def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     info = examples.info(settings)
     inputs, labels = model.inputs(info, examples.train.features), examples.train.labels
@@ -80,63 +89,70 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: jax.Device) -
     optimizer = optimizer_of(settings, steps)
     optimizer_state = optimizer.init(parameters)
     # From compute capability 8.0 on (Ampere), a GPU has units for bfloat16.
+    device = group.device
     capability = float(getattr(device, "compute_capability", 0)) if device.platform == "gpu" else 0
     bf16 = settings.bf16 and (capability >= 8 or device.platform == "tpu")
     loss_sum = jnp.zeros(())  # stays on the device: to read it would mean to wait
     step = 0
 
-    @partial(jax.jit, donate_argnames=("parameters", "optimizer_state"))
+    @partial(
+        jax.jit,
+        donate_argnames=("parameters", "optimizer_state"),
+        out_shardings=group.replicated,
+    )
     def learn(
         parameters: model.Parameters,
         optimizer_state: optax.OptState,
         inputs: Array,
         labels: Array,
+        counts: Array,
         key: Array,
     ) -> tuple[model.Parameters, optax.OptState, Array]:
         """Learn from a batch, and return its loss beside the new parameters and state."""
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, inputs, labels, key, bf16)
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, inputs, labels, counts, key, bf16)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, parameters)
         return optax.apply_updates(parameters, updates), optimizer_state, loss
 
     leaves, structure = jax.tree.flatten((parameters, optimizer_state, loss_sum))
-    if path := run.newest_checkpoint():
-        with np.load(path, allow_pickle=False) as saved:
-            saved_step, *arrays = saved.values()
+    if saved := group.load(run.newest_checkpoint):
+        saved_step, *arrays = saved.values()
         if [array.shape for array in arrays] != [leaf.shape for leaf in leaves]:
-            sys.exit(f"{path} does not fit the network in model.py: leave out --ignore-code.")
-        leaves = [jnp.asarray(array) for array in arrays]
-        parameters, optimizer_state, loss_sum = jax.tree.unflatten(structure, leaves)
+            sys.exit("The checkpoint does not fit model.py's network: leave out --ignore-code.")
+        leaves = arrays
         step = saved_step.item()
+    parameters, optimizer_state, loss_sum = group.everywhere(jax.tree.unflatten(structure, leaves))
 
     def save() -> None:
-        with run.save(step) as file:
-            np.savez(file, step, *jax.tree.leaves((parameters, optimizer_state, loss_sum)))
+        if group.is_main:
+            with run.save(step) as file:
+                np.savez(file, step, *jax.tree.leaves((parameters, optimizer_state, loss_sum)))
 
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    hidden = None if group.is_main else True
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=hidden) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             order = jax.random.permutation(jax.random.fold_in(order_key, epoch), len(labels))
             order = np.asarray(order)
-            for start in range(done * settings.batch_size, len(labels), settings.batch_size):
-                if stop.exit_code or run.is_due:
+            for batch in group.batches(order, settings.batch_size)[done:]:
+                exit_code, save_now = group.agree(stop.exit_code, run.is_due)
+                if save_now:
                     save()
-                    if stop.exit_code:
-                        return stop.exit_code
-                batch = order[start : start + settings.batch_size]
+                if exit_code:
+                    return exit_code
                 parameters, optimizer_state, loss = learn(
                     parameters,
                     optimizer_state,
-                    inputs[batch],
-                    labels[batch],
+                    *group.take(batch, inputs, labels),
                     jax.random.fold_in(dropout_key, step),
                 )
-                loss_sum += loss * len(batch)
+                loss_sum += loss * batch.examples
                 step += 1
                 progress.update()
 
-            net = model.Model(parameters, info)
-            validation_loss, validation_accuracy = evaluate(net, examples.validation, settings)
+            validation_loss, validation_accuracy = evaluate(
+                model.Model(parameters, info), examples.validation, settings, group
+            )
             run.report(
                 step=step,
                 epoch=epoch + 1,
@@ -144,29 +160,39 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: jax.Device) -
                 validation_loss=validation_loss,
                 validation_accuracy=validation_accuracy,
             )
-            loss_sum = jnp.zeros(())
+            loss_sum -= loss_sum
             if run.is_best("validation_loss"):
                 with run.save_best(step) as file:
                     np.savez(file, **parameters)
             save()
 
-    if path := run.best_checkpoint():
-        with np.load(path, allow_pickle=False) as saved:
-            parameters = {name: jnp.asarray(saved[name]) for name in saved}
+    if best := group.load(run.best_checkpoint):
+        parameters = group.everywhere(best)
     net = model.Model(parameters, info)
-    test_loss, test_accuracy = evaluate(net, examples.test, settings)
-    model.save(net, run.model_path)
-    run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
+    test_loss, test_accuracy = evaluate(net, examples.test, settings, group)
+    if group.is_main:
+        model.save(net, run.model_path)
+        run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
     return 0
 
 
-def evaluate(net: model.Model, part: Examples, settings: TrainSettings) -> tuple[float, float]:
-    """Return the mean loss and the accuracy on these examples."""
+def evaluate(
+    net: model.Model, part: Examples, settings: TrainSettings, group: Group
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy on these examples, which the devices share."""
+    inputs = model.inputs(net.info, part.features)
+    sums = jax.jit(sums_of, out_shardings=group.replicated)
     loss = right = 0.0
-    for start in range(0, len(part.labels), settings.batch_size):
-        labels = part.labels[start : start + settings.batch_size]
-        rows = model.probabilities(net, part.features[start : start + settings.batch_size])
-        picked = rows[np.arange(len(labels)), labels]
-        loss -= np.log(np.maximum(picked, np.finfo(picked.dtype).tiny)).sum()
-        right += (rows.argmax(axis=1) == labels).sum()
-    return float(loss) / len(part.labels), float(right) / len(part.labels)
+    for batch in group.batches(range(len(inputs)), settings.batch_size):
+        losses, hits = sums(net.parameters, *group.take(batch, inputs, part.labels))
+        loss, right = loss + losses, right + hits
+    return float(loss) / len(inputs), float(right) / len(inputs)
+
+
+def sums_of(
+    parameters: model.Parameters, inputs: Array, labels: Array, counts: Array
+) -> tuple[Array, Array]:
+    """Return the sum of the losses of a batch, and how many answers are right."""
+    logits = model.logits(parameters, inputs)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return (losses * counts).sum(), ((logits.argmax(axis=1) == labels) * counts).sum()

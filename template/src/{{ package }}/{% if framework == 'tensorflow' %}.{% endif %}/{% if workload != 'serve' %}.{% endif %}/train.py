@@ -8,7 +8,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from . import data, model
-from .runtime import runs
+from .runtime import distributed
+from .runtime.distributed import Group
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
@@ -20,10 +21,11 @@ def train(settings: TrainSettings) -> int:
     if settings.model_path.suffix != ".keras":
         sys.exit(f"Keras writes files that end with .keras, and {settings.model_path} does not.")
     device = pick_device(settings.device)
-    print(f"Training on {model.device()}.", file=sys.stderr)
-    examples = data.load(settings)
-    with runs.start(settings, examples.fingerprint(), device=device) as run:
-        return 0 if run.is_complete else fit(settings, examples, run)
+    with distributed.join() as group:  # of one process, unless TF_CONFIG names more
+        print(f"Training on {model.device()}.", file=sys.stderr)
+        examples = data.load(settings)
+        with group.start(settings, examples.fingerprint(), device=device) as run:
+            return 0 if run.is_complete else fit(settings, examples, run, group)
 
 
 def pick_device(name: str) -> str:
@@ -47,7 +49,7 @@ def has_bfloat16() -> bool:
     return False
 
 
-def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
+def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
@@ -74,47 +76,65 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
 
     # reduce_retracing: one trace for the last, smaller batch too.
     @tf.function(reduce_retracing=True, autograph=False)
-    def learn(features: tf.Tensor, labels: tf.Tensor) -> None:
+    def learn(
+        features: tf.Tensor, labels: tf.Tensor, examples: tf.Tensor, weight: tf.Tensor
+    ) -> None:
         with tf.GradientTape() as tape:
             loss = loss_function(labels, net(features, training=True))
-        optimizer.apply(tape.gradient(loss, net.trainable_variables), net.trainable_variables)
-        loss_sum.assign_add(loss * tf.cast(tf.size(labels), tf.float32))
+            weighted = loss * weight
+        gradients = group.sum(tape.gradient(weighted, net.trainable_variables))
+        optimizer.apply(gradients, net.trainable_variables)
+        loss_sum.assign_add(loss * examples)
 
     variables = [*net.variables, *optimizer.variables, loss_sum]  # dropout's random state included
-    if path := run.newest_checkpoint():
-        with np.load(path, allow_pickle=False) as saved:
-            saved_step, *arrays = saved.values()
+    if saved := group.load(run.newest_checkpoint):
+        saved_step, *arrays = saved
         if [array.shape for array in arrays] != [variable.shape for variable in variables]:
-            sys.exit(f"{path} does not fit the network in model.py: leave out --ignore-code.")
+            sys.exit("The checkpoint does not fit model.py's network: leave out --ignore-code.")
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         step = saved_step.item()
+    group.align(net.weights)
+    if not group.is_main:
+        loss_sum.assign(0)  # the sum until here is that of all, and the main process has it
 
     def save() -> None:
-        with run.save(step) as file:
-            np.savez(file, step, *[variable.numpy() for variable in variables])
+        (total,) = group.sum([loss_sum.value()])
+        if group.is_main:
+            arrays = [variable.numpy() for variable in variables[:-1]]
+            with run.save(step) as file:
+                np.savez(file, step, *arrays, total.numpy())
 
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
-    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=None) as progress:
+    hidden = None if group.is_main else True
+    with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=hidden) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
             # The order depends on the seed and the epoch alone, so a resumed run sees the same one.
             order = np.random.default_rng([settings.seed, epoch]).permutation(len(labels))
-            for start in range(done * settings.batch_size, len(labels), settings.batch_size):
-                if stop.exit_code or run.is_due:
+            for batch in group.batches(order, settings.batch_size)[done:]:
+                exit_code, save_now = group.agree(stop.exit_code, run.is_due)
+                if save_now:
                     save()
-                    if stop.exit_code:
-                        return stop.exit_code
-                batch = order[start : start + settings.batch_size]
-                learn(features[batch], labels[batch])
+                if exit_code:
+                    return exit_code
+                learn(
+                    features[batch.indices],
+                    labels[batch.indices],
+                    tf.constant(batch.examples, tf.float32),
+                    tf.constant(batch.weight, tf.float32),
+                )
                 step += 1
                 progress.update()
 
-            validation_loss, validation_accuracy = evaluate(net, examples.validation, settings)
+            validation_loss, validation_accuracy = evaluate(
+                net, examples.validation, settings, group
+            )
+            (total,) = group.sum([loss_sum.value()])
             run.report(
                 step=step,
                 epoch=epoch + 1,
-                loss=float(loss_sum.numpy()) / len(labels),
+                loss=float(total.numpy()) / len(labels),
                 validation_loss=validation_loss,
                 validation_accuracy=validation_accuracy,
             )
@@ -124,26 +144,28 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
                     np.savez(file, *net.get_weights())
             save()
 
-    weights = net.get_weights()
-    if path := run.best_checkpoint():
-        with np.load(path, allow_pickle=False) as saved:
-            weights = list(saved.values())
+    weights = group.load(run.best_checkpoint) or net.get_weights()
     keras.config.set_dtype_policy("float32")  # whatever it was trained in
     best = model.create(info)
     best.net.set_weights(weights)
-    test_loss, test_accuracy = evaluate(best.net, examples.test, settings)
-    model.save(best, run.model_path)
-    run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
+    test_loss, test_accuracy = evaluate(best.net, examples.test, settings, group)
+    if group.is_main:
+        model.save(best, run.model_path)
+        run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
     return 0
 
 
-def evaluate(net: keras.Model, part: Examples, settings: TrainSettings) -> tuple[float, float]:
-    """Return the mean loss and the accuracy on these examples."""
+def evaluate(
+    net: keras.Model, part: Examples, settings: TrainSettings, group: Group
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy on these examples, of which each process takes some."""
+    own = group.part(part)
     loss = right = 0.0
-    for start in range(0, len(part.labels), settings.batch_size):
-        labels = part.labels[start : start + settings.batch_size]
-        rows = net(part.features[start : start + settings.batch_size], training=False)
+    for start in range(0, len(own.labels), settings.batch_size):
+        labels = own.labels[start : start + settings.batch_size]
+        rows = net(own.features[start : start + settings.batch_size], training=False)
         losses = keras.losses.sparse_categorical_crossentropy(labels, rows)
         loss += float(keras.ops.sum(losses))
         right += float((rows.numpy().argmax(axis=1) == labels).sum())
-    return loss / len(part.labels), right / len(part.labels)
+    loss, right = group.sum([tf.constant(loss), tf.constant(right)])
+    return float(loss) / len(part.labels), float(right) / len(part.labels)

@@ -9,22 +9,19 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from . import runs
 from .examples import Examples
-from .identity import differences, identity
-from .run import Run
-from .run_settings import RunSettings
+from .processes import Processes
 
 PATIENCE = timedelta(minutes=30)  # for a machine that has to fetch its image first
 T = TypeVar("T")
@@ -41,58 +38,12 @@ class Batch(NamedTuple):
     """What makes the mean of the gradients over the processes the one over the whole batch."""
 
 
-class Follower:
-    """Stands for the run in the processes that write nothing."""
-
-    is_due = False
-
-    def __init__(self, is_complete: bool) -> None:
-        self.is_complete = is_complete
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        pass
-
-    def newest_checkpoint(self) -> None:
-        """None: the main process reads it, and `Group.load` brings it here."""
-
-    def best_checkpoint(self) -> None:
-        """None, for the same reason."""
-
-    def report(self, step: int, **metrics: float) -> None:
-        """Leave it to the main process."""
-
-    def is_best(self, _name: str) -> bool:
-        """False, since there is nothing to save here."""
-        return False
-
-
-class Group:
-    """The processes that train together. This is the one of number `rank`, of `size`."""
+class Group(Processes):
+    """The processes that train together, by PyTorch's means."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank = rank
-        self.size = size
-        self.is_main = rank == 0
-        """Is it the one that writes, and shows how far the training is?"""
+        super().__init__(rank, size)
         self._asked: tuple[dist.Work, Tensor] | None = None
-
-    def start(self, settings: RunSettings, data: Mapping[str, Any], device: str) -> Run | Follower:
-        """Return the run to train, as `runs.start` does, which the main process alone calls.
-
-        Processes of other settings, data or code than the main one end with a sentence.
-        """
-        if self.size == 1:
-            return runs.start(settings, data, device)
-        about = self.gather(identity(settings, data))
-        for rank, other in enumerate(about):
-            if changes := differences(about[0], other):
-                sys.exit(f"Process {rank} differs from process 0: {'; '.join(changes)}.")
-        run = runs.start(settings, data, f"{self.size} x {device}") if self.is_main else None
-        is_complete = self._from_main(run and run.is_complete)
-        return run or Follower(is_complete)
 
     def load(self, checkpoint: Callable[[], Path | None]) -> Any:
         """Return what the file holds that the main process finds with `checkpoint`, or None.
@@ -101,7 +52,7 @@ class Group:
         """
         path = checkpoint()
         saved = torch.load(path, map_location="cpu", weights_only=True) if path else None
-        return self._from_main(saved)
+        return self.from_main(saved)
 
     def parallel(self, net: nn.Module) -> nn.Module:
         """Return the network as one that learns from the batches of all processes.
@@ -141,6 +92,13 @@ class Group:
             dist.all_gather_object(values, value)
         return values
 
+    def from_main(self, value: T) -> T:
+        """Return the main process's value."""
+        values = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(values)
+        return values[0]
+
     def align(self, net: nn.Module) -> None:
         """Give all processes the buffers of the main one, such as the means of a BatchNorm."""
         if self.size > 1:
@@ -166,13 +124,6 @@ class Group:
             wish = torch.tensor(exit_code or int(is_due))
             self._asked = dist.all_reduce(wish, dist.ReduceOp.MAX, async_op=True), wish
         return answer if answer > 1 else 0, answer > 0
-
-    def _from_main(self, value: Any) -> Any:
-        """Return the main process's value."""
-        values = [value]
-        if self.size > 1:
-            dist.broadcast_object_list(values)
-        return values[0]
 
 
 def device_name(name: str) -> str:

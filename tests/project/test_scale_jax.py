@@ -1,0 +1,105 @@
+"""The generated JAX trainer in several processes and on several devices, on the CPU.
+
+Dropout is on: JAX draws the same numbers however an array is divided. What differs is the order in
+which numbers are summed: losses differed by 4e-7 of their value, at most.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import projects, training
+from tests.support.slurm import Cluster
+from tests.support.training import STEPS, Started
+
+EPOCHS = 2
+FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
+DEVICES = "--xla_force_host_platform_device_count=4"
+
+
+@pytest.fixture(scope="module")
+def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
+    """A JAX project that is locked and installed."""
+    folder = tmp_path_factory.mktemp("scale") / "demo"
+    projects.generate(template, folder, lock=True, framework="jax")
+    projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(made: Path) -> list[dict]:
+    """What one process with one device reports that nobody interrupts."""
+    done = projects.run(made / ".venv/bin/python", "main.py", *FLAGS, cwd=made, env=training.ENV)
+    return training.metrics(done.stdout)
+
+
+@pytest.fixture
+def project(made: Path, expected: list[dict]) -> Path:
+    """The project without outputs."""
+    shutil.rmtree(made / "outputs", ignore_errors=True)
+    return made
+
+
+def start_two(project: Path) -> list[Started]:
+    """Two processes, as the README starts them on two machines."""
+    variables = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{training.free_port()}"}
+    variables |= {"JAX_NUM_PROCESSES": "2"}
+    command = (project / ".venv/bin/python", "main.py", *FLAGS)
+    return [
+        Started(project, *command, name=rank, **variables, JAX_PROCESS_ID=rank) for rank in "01"
+    ]
+
+
+def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_one_learns(
+    project: Path, expected: list[dict]
+) -> None:
+    """One is killed, and both start again; one gets a signal, and one with four devices goes on."""
+    main, other = start_two(project)
+    main.wait_within_an_epoch()
+    os.kill(other.process.pid, signal.SIGKILL)
+    code, said = main.end()
+    assert code == 1 and "Another process of this training has ended" in said, said
+    assert "Traceback" not in said
+
+    main, other = start_two(project)
+    other.wait_within_the_loop()
+    os.kill(other.process.pid, signal.SIGUSR1)
+    (code, said), (other_code, other_said) = main.end(), other.end()
+    assert (code, other_code) == (138, 138), said + other_said
+    assert f"last-{STEPS:09}.zip" in said and "Going on" not in other_said
+    assert not training.metrics(other_said)
+    assert STEPS < training.steps(project)[-1] < STEPS * EPOCHS
+
+    command = (project / ".venv/bin/python", "main.py", *FLAGS)
+    code, said = Started(project, *command, XLA_FLAGS=DEVICES).end()
+    assert code == 0, said
+    training.require_same_end(project, expected, "model.npz")
+    (run,) = project.glob("outputs/runs/2*/run.json")
+    assert '"device": "4 x cpu"' in run.read_text()
+
+
+def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_end(
+    project: Path, expected: list[dict], cluster: Cluster
+) -> None:
+    """By the README's own batch script, on two nodes."""
+    script = training.block(project / "README.md", "### Slurm")
+    assert script.count("main.py") == 1
+    job = cluster.submit(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
+    log = project / "slurm.out"
+    first = "outputs/runs/2*/checkpoints/last-000000158.zip"
+    training.wait_for(lambda: list(project.glob(first)), log)
+    time.sleep(0.2)
+    killed = training.find(f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two")
+    for pid in killed:
+        if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    assert cluster.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
+    assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
+    assert f"last-{STEPS:09}.zip" in log.read_text()
+    training.require_same_end(project, expected, "model.npz")

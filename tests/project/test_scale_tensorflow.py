@@ -1,0 +1,87 @@
+"""The generated TensorFlow trainer in two processes, on the CPU, as TF_CONFIG names them.
+
+Dropout is off: two processes draw other random numbers than one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support import projects, training
+from tests.support.training import STEPS, Started
+
+EPOCHS = 2
+FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
+
+
+@pytest.fixture(scope="module")
+def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
+    """A TensorFlow project that is locked and installed, with no dropout."""
+    folder = tmp_path_factory.mktemp("scale") / "demo"
+    projects.generate(template, folder, lock=True, framework="tensorflow")
+    projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
+    model = folder / "src/demo/model.py"
+    text = model.read_text()
+    assert text.count("layers.Dropout(0.25)") == 1
+    model.write_text(text.replace("layers.Dropout(0.25)", "layers.Dropout(0.0)"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(made: Path) -> list[dict]:
+    """What one process reports that nobody interrupts."""
+    done = projects.run(made / ".venv/bin/python", "main.py", *FLAGS, cwd=made, env=training.ENV)
+    return training.metrics(done.stdout)
+
+
+@pytest.fixture
+def project(made: Path, expected: list[dict]) -> Path:
+    """The project without outputs."""
+    shutil.rmtree(made / "outputs", ignore_errors=True)
+    return made
+
+
+def start_two(project: Path) -> list[Started]:
+    """Two processes, as the README starts them on two machines."""
+    cluster = {"worker": [f"127.0.0.1:{training.free_port()}" for _ in range(2)]}
+    configs = [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": rank}})
+        for rank in range(2)
+    ]
+    command = (project / ".venv/bin/python", "main.py", *FLAGS)
+    return [
+        Started(project, *command, name=str(rank), TF_CONFIG=config)
+        for rank, config in enumerate(configs)
+    ]
+
+
+def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_one_learns(
+    project: Path, expected: list[dict]
+) -> None:
+    """One is killed, and both start again; one gets a signal, and one goes on alone."""
+    main, other = start_two(project)
+    main.wait_within_an_epoch()
+    os.kill(other.process.pid, signal.SIGKILL)
+    code, said = main.end()
+    assert code == 1 and "Another process of this training has ended" in said, said
+    assert "Traceback" not in said
+
+    main, other = start_two(project)
+    other.wait_within_the_loop()
+    os.kill(other.process.pid, signal.SIGUSR1)
+    (code, said), (other_code, other_said) = main.end(), other.end()
+    assert (code, other_code) == (138, 138), said + other_said
+    assert f"last-{STEPS:09}.zip" in said and "Going on" not in other_said
+    assert not training.metrics(other_said)
+    assert STEPS < training.steps(project)[-1] < STEPS * EPOCHS
+
+    command = (project / ".venv/bin/python", "main.py", *FLAGS)
+    code, said = Started(project, *command).end()
+    assert code == 0, said
+    training.require_same_end(project, expected, "model.keras")
