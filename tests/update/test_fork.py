@@ -43,7 +43,7 @@ def test_a_fork_with_a_question_a_file_and_a_gpu_of_its_own_merges_the_next_vers
 
     project = tmp_path / "demo"
     answers = ("--data=accelerator=gpu", "--data=framework=pytorch", "--data=gpus=[Acme 1]")
-    projects.copier("copy", *WORDS, *answers, "--data=team=speech", fork, project, cwd=tmp_path)
+    projects.copier("copy", *WORDS, *answers, "--data", "team=speech", fork, project, cwd=tmp_path)
     assert (project / "TEAM.md").read_text() == "On call: speech\n"
     assert "GPUs: Acme 1." in (project / "Dockerfile").read_text()
     projects.commit_all(project, "Start")
