@@ -11,7 +11,7 @@ from typing import Any
 from .answers import as_names, check_alone
 from .catalogue import Catalogue
 from .names import name_of_folder
-from .questions import GPU_QUESTIONS, Answers, every_value, today
+from .questions import GPU_QUESTIONS, QUESTIONS, Answers, every_value, today
 from .refusal import refusal
 from .request import SOLVER_QUESTIONS, BadAnswerError, read_request
 from .solver import solve
@@ -101,9 +101,15 @@ def default(catalogue: Catalogue, answers: Answers, question: str) -> str | list
 
 
 def stored(catalogue: Catalogue, answers: Answers) -> dict[str, Any]:
-    """Return the answers as the answers file has them: `gpus`, however typed, is a list."""
+    """Return the answers as the answers file has them: `gpus`, however typed, is a list.
+
+    In the order of the form, so that one which an update adds does not stand last: Copier's own
+    entries come first, and a fork's questions after these.
+    """
     names = {"gpus": list(as_names(catalogue, answers["gpus"]))} if "gpus" in answers else {}
-    return {**answers, **names}
+    own = [name for name in answers if name.startswith("_")]
+    order = [*own, *(name for name in QUESTIONS if name in answers), *answers]
+    return {name: {**answers, **names}[name] for name in order}
 
 
 def is_locked(folder: str) -> bool:
