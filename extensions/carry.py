@@ -22,6 +22,7 @@ from pathlib import Path
 
 import yaml
 from copier import run_copy
+from copier.errors import UserMessageError
 
 # The answers that decide what stands in the owner's files, among those that an update can change.
 CARRIED = ("workload", "platform", "accelerator", "extras")
@@ -49,18 +50,12 @@ def carry(template: Path, answers_file: str) -> list[str]:
     left = []
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder, "before"), Path(folder, "after")
-        for side, data in (before, others | old), (after, others | new):
-            worker = run_copy(
-                str(template),
-                side,
-                data=data,
-                defaults=True,
-                quiet=True,
-                skip_tasks=True,
-                unsafe=True,
-                vcs_ref="HEAD",
-            )
-        patterns = worker.template.skip_if_exists
+        try:
+            _render(template, before, others | old)
+        except UserMessageError:
+            # The old answer does not go with another one that changed as well. All of the old do.
+            _render(template, before, {n: v for n, v in earlier.items() if not n.startswith("_")})
+        patterns = _render(template, after, answers)
         for name in sorted(_owned(before, patterns) | _owned(after, patterns)):
             if not _merge(name, before / name, after / name):
                 left.append(name)
@@ -73,6 +68,25 @@ def carry(template: Path, answers_file: str) -> list[str]:
         f"by hand    {', '.join(left)}: yours differs too much from what the template makes for "
         f"{changed}; `copier copy --trust --data-file {answers_file}` into another folder shows it."
     ]
+
+
+def _render(template: Path, side: Path, answers: dict[str, object]) -> Sequence[str]:
+    """Make a project of this version of the template, without its tasks.
+
+    Returns:
+        The patterns of the files in it that are its owner's.
+    """
+    worker = run_copy(
+        str(template),
+        side,
+        data=answers,
+        defaults=True,
+        quiet=True,
+        skip_tasks=True,
+        unsafe=True,
+        vcs_ref="HEAD",
+    )
+    return worker.template.skip_if_exists
 
 
 def _owned(side: Path, patterns: Sequence[str]) -> set[str]:

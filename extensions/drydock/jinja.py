@@ -94,15 +94,14 @@ class Drydock:
     def _refuse_change(self, context: Context) -> None:
         """See `changes.refuse_change`."""
         source = str(context.get("_src_path", "TEMPLATE"))
-        earlier = _earlier(context)
         folder = Path(context.get("_copier_conf", {}).get("dst_path", "."))
-        package = str(earlier.get("project_name", "")).replace("-", "_")
         refuse_change(
             self._catalogue,
-            earlier,
+            _earlier(context),
             _answers(context),
             source,
-            has_runtime=(folder / "src" / package / "runtime").is_dir(),
+            # A module that every project has there, since a folder of this name may be the owner's.
+            has_runtime=any(folder.glob("src/*/runtime/signals.py")),
         )
 
 

@@ -60,21 +60,7 @@ def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_
     project: Path, expected: list[dict]
 ) -> None:
     """One is killed, and both start again; one gets a signal, and one with four devices goes on."""
-    main, other = start_two(project)
-    main.wait_within_an_epoch()
-    os.kill(other.process.pid, signal.SIGKILL)
-    code, said = main.end()
-    assert code == 1 and "Another process of this training has ended" in said, said
-    assert "Traceback" not in said
-
-    main, other = start_two(project)
-    other.wait_within_the_loop()
-    os.kill(other.process.pid, signal.SIGUSR1)
-    (code, said), (other_code, other_said) = main.end(), other.end()
-    assert (code, other_code) == (138, 138), said + other_said
-    assert f"last-{STEPS:09}.zip" in said and "Going on" not in other_said
-    assert not training.metrics(other_said)
-    assert STEPS < training.steps(project)[-1] < STEPS * EPOCHS
+    training.kill_one_and_signal_one(lambda: start_two(project), EPOCHS)
 
     command = (project / ".venv/bin/python", "main.py", *FLAGS)
     code, said = Started(project, *command, XLA_FLAGS=DEVICES).end()
@@ -92,7 +78,7 @@ def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_e
     assert script.count("main.py") == 1
     job = cluster.submit(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
     log = project / "slurm.out"
-    first = "outputs/runs/2*/checkpoints/last-000000158.zip"
+    first = f"outputs/runs/2*/checkpoints/last-{STEPS:09}.zip"
     training.wait_for(lambda: list(project.glob(first)), log)
     time.sleep(0.2)
     killed = training.find(f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two")

@@ -6,15 +6,13 @@ Dropout is off: two processes draw other random numbers than one.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 
 from tests.support import projects, training
-from tests.support.training import STEPS, Started
+from tests.support.training import Started
 
 EPOCHS = 2
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
@@ -65,21 +63,7 @@ def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_
     project: Path, expected: list[dict]
 ) -> None:
     """One is killed, and both start again; one gets a signal, and one goes on alone."""
-    main, other = start_two(project)
-    main.wait_within_an_epoch()
-    os.kill(other.process.pid, signal.SIGKILL)
-    code, said = main.end()
-    assert code == 1 and "Another process of this training has ended" in said, said
-    assert "Traceback" not in said
-
-    main, other = start_two(project)
-    other.wait_within_the_loop()
-    os.kill(other.process.pid, signal.SIGUSR1)
-    (code, said), (other_code, other_said) = main.end(), other.end()
-    assert (code, other_code) == (138, 138), said + other_said
-    assert f"last-{STEPS:09}.zip" in said and "Going on" not in other_said
-    assert not training.metrics(other_said)
-    assert STEPS < training.steps(project)[-1] < STEPS * EPOCHS
+    training.kill_one_and_signal_one(lambda: start_two(project), EPOCHS)
 
     command = (project / ".venv/bin/python", "main.py", *FLAGS)
     code, said = Started(project, *command).end()

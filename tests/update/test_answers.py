@@ -401,6 +401,22 @@ def test_a_changed_answer_reaches_the_files_of_the_owner_too(what: str, versions
     assert now == expected
 
 
+def test_two_answers_of_which_neither_goes_with_the_old_other_one_are_carried_at_once(
+    versions: Versions,
+) -> None:
+    """OVHcloud has no machine for a GH200, and its answer is rendered once more to compare."""
+    answers = {**GPU, "platform": "ovh", "gpus": "[H100]"}
+    project = versions.project(**answers)
+    change = {"platform": "docker", "gpus": "[GH200]"}
+    words = [f"--data={name}={value}" for name, value in change.items()]
+    projects.copier(*UPDATE, "--vcs-ref=v1.0.0", *words, cwd=project)
+    fresh = versions.project(**answers | change)
+    assert answers_of(project) == answers_of(fresh)
+    names = ("Dockerfile", "README.md", "AGENTS.md", "main.py")
+    now, expected = projects.files(project), projects.files(fresh)
+    assert [now[name] for name in names] == [expected[name] for name in names]
+
+
 def test_a_trainer_of_ones_own_learns_to_serve_in_an_update(
     versions: Versions, network: None
 ) -> None:

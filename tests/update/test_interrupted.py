@@ -25,12 +25,11 @@ class Move:
     """A project of one version, and what an undisturbed update to the next makes of it."""
 
     def __init__(self, folder: Path) -> None:
-        """Make both; the second version changes one file, adds one and drops one."""
+        """Make both; the second version changes one file and adds one."""
         template = projects.snapshot(folder / "drydock")
         projects.git("tag", "v1.0.0", cwd=template)
         (template / "template" / "scripts" / "more.sh").write_text("#!/bin/sh\necho more\n")
         (template / "template" / "Dockerfile.jinja").open("a").write("# The next version.\n")
-        (template / "template" / ".editorconfig").unlink(missing_ok=True)
         projects.commit_all(template, "The next version")
         projects.git("tag", "v2.0.0", cwd=template)
         self.start = folder / "start" / "demo"
