@@ -138,17 +138,6 @@ def start(project: Path, *words: str, folder: Path | None = None) -> Started:
     return Started(project, *command, folder=folder)
 
 
-def start_pod(project: Path, job: kubernetes.Manifest, index: int, port: int) -> Started:
-    """Start a pod of the Job as the kubelet does, but for the container and the DNS."""
-    [container] = kubernetes.pod_of(job)["containers"]
-    variables = kubernetes.variables_of(container, index)
-    there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-    assert there.keys() <= variables.keys()
-    command, *words = (*container["command"], *container["args"])
-    command = project / ".venv/bin" / command
-    return Started(project, command, *words, name=f"pod-{index}", **variables | there)
-
-
 def test_two_machines_that_share_no_disk_learn_what_one_process_learns_and_one_writes(
     project: Path, expected: list[dict], tmp_path: Path
 ) -> None:
@@ -185,24 +174,9 @@ def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_
 def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
     project: Path, expected: list[dict]
 ) -> None:
-    """By the manifest, with the README's lines for two pods, and a folder that both see."""
-    [more] = kubernetes.readme_patches(project)
-    [container] = kubernetes.pod_of(more)["containers"]
-    container |= {"args": [*FLAGS], "resources": {"requests": {"cpu": "1"}}}
-    built = kubernetes.build_with(project / "kubernetes/overlays/train", more)
-    job = kubernetes.manifests(built)["Job"]
-    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
-    port = training.free_port()
-    first, second = (start_pod(project, job, index, port) for index in range(2))
-    first.wait_within_an_epoch()
-    second.kill()
-    code, said = first.end()
-    assert code == 1 and "Another process of this training has ended" in said
-    again = [start_pod(project, job, index, port) for index in range(2)]  # as the Job does
-    ends = [pod.end() for pod in again]
-    assert [code for code, _ in ends] == [0, 0], ends
+    failed = kubernetes.train_in_two_pods(project, *FLAGS)
+    assert any("Another process of this training has ended" in said for said in failed)
     training.require_same_end(project, expected, "model.pt")
-    assert f"last-{STEPS:09}.zip" in ends[0][1], "the first pod is the one that writes"
 
 
 def test_one_process_then_two_of_which_one_gets_a_signal_then_one_have_the_same_end(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import projects, training
+from tests.support import kubernetes, projects, training
 from tests.support.slurm import Cluster
 from tests.support.training import STEPS, Started
 
@@ -27,7 +27,7 @@ DEVICES = "--xla_force_host_platform_device_count=4"
 def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
     """A JAX project that is locked and installed."""
     folder = tmp_path_factory.mktemp("scale") / "demo"
-    projects.generate(template, folder, lock=True, framework="jax")
+    projects.generate(template, folder, lock=True, framework="jax", extras=["kubernetes"])
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     return folder
 
@@ -88,4 +88,12 @@ def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_e
     assert cluster.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
     assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
     assert f"last-{STEPS:09}.zip" in log.read_text()
+    training.require_same_end(project, expected, "model.npz")
+
+
+def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
+    project: Path, expected: list[dict]
+) -> None:
+    failed = kubernetes.train_in_two_pods(project, *FLAGS)
+    assert any("Another process of this training has ended" in said for said in failed)
     training.require_same_end(project, expected, "model.npz")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import projects, training
+from tests.support import kubernetes, projects, training
 from tests.support.training import Started
 
 EPOCHS = 2
@@ -22,7 +22,7 @@ FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
     """A TensorFlow project that is locked and installed, with no dropout."""
     folder = tmp_path_factory.mktemp("scale") / "demo"
-    projects.generate(template, folder, lock=True, framework="tensorflow")
+    projects.generate(template, folder, lock=True, framework="tensorflow", extras=["kubernetes"])
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     model = folder / "src/demo/model.py"
     text = model.read_text()
@@ -68,4 +68,12 @@ def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_
     command = (project / ".venv/bin/python", "main.py", *FLAGS)
     code, said = Started(project, *command).end()
     assert code == 0, said
+    training.require_same_end(project, expected, "model.keras")
+
+
+def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
+    project: Path, expected: list[dict]
+) -> None:
+    failed = kubernetes.train_in_two_pods(project, *FLAGS)
+    assert any("Another process of this training has ended" in said for said in failed)
     training.require_same_end(project, expected, "model.keras")

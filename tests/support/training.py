@@ -67,9 +67,7 @@ class Started:
 
     def kill(self) -> None:
         """End all its processes as the end of a container does; those of torchrun are no group."""
-        children = self._children()
-        assert children
-        for pid in (self.process.pid, *children):
+        for pid in (self.process.pid, *self._children()):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
