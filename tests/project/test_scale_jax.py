@@ -6,17 +6,14 @@ which numbers are summed: losses differed by 4e-7 of their value, at most.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support import kubernetes, projects, training
 from tests.support.slurm import Cluster
-from tests.support.training import STEPS, Started
+from tests.support.training import Started
 
 EPOCHS = 2
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
@@ -76,18 +73,7 @@ def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_e
     """By the README's own batch script, on two nodes."""
     script = training.block(project / "README.md", "### Slurm")
     assert script.count("main.py") == 1
-    job = cluster.submit(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
-    log = project / "slurm.out"
-    first = f"outputs/runs/2*/checkpoints/last-{STEPS:09}.zip"
-    training.wait_for(lambda: list(project.glob(first)), log)
-    time.sleep(0.2)
-    killed = training.find(f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two")
-    for pid in killed:
-        if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
-    assert cluster.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
-    assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
-    assert f"last-{STEPS:09}.zip" in log.read_text()
+    cluster.train_and_kill_one(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
     training.require_same_end(project, expected, "model.npz")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import kubernetes, projects, training
+from tests.support.slurm import Cluster
 from tests.support.training import Started
 
 EPOCHS = 2
@@ -68,6 +69,17 @@ def test_processes_that_are_stopped_and_others_that_go_on_learn_what_one_learns(
     command = (project / ".venv/bin/python", "main.py", *FLAGS)
     code, said = Started(project, *command).end()
     assert code == 0, said
+    training.require_same_end(project, expected, "model.keras")
+
+
+def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_end(
+    project: Path, expected: list[dict], cluster: Cluster
+) -> None:
+    """By the README's own batch script, on two nodes, which have ports of their own here."""
+    script = training.block(project / "README.md", "### Slurm")
+    assert script.count("main.py") == script.count(":29400") == 1
+    script = script.replace(":29400", f":$((port = ${{port:-{training.free_port()}}} + 1))")
+    cluster.train_and_kill_one(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
     training.require_same_end(project, expected, "model.keras")
 
 
