@@ -118,6 +118,12 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def listens(port: int) -> bool:
+    """Does anything on this machine listen on the port?"""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def metrics(text: str) -> list[dict]:
     """The lines of JSON in what a training said."""
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
@@ -142,10 +148,10 @@ def require_same_end(project: Path, expected: Sequence[Mapping], artefact: str) 
     assert (project / "outputs" / artefact).exists()
 
 
-def block(readme: Path, heading: str) -> str:
-    """The first block of code below a heading of a README."""
+def block(readme: Path, heading: str, number: int = 0) -> str:
+    """The first block of code below a heading of a README, or the one of that number from 0."""
     _, _, text = readme.read_text().partition(f"\n{heading}\n")
-    return text.split("```sh\n")[1].split("```")[0]
+    return text.split("```sh\n")[number + 1].split("```")[0]
 
 
 def signal_one_of_two(start_two: Callable[[], Sequence[Started]], epochs: int) -> None:
