@@ -64,6 +64,8 @@ def job(tmp_path_factory: pytest.TempPathFactory, network: None) -> Manifest:
 def test_a_recipe_for_an_operator_has_no_word_that_its_api_does_not_know(
     tmp_path: Path, network: None
 ) -> None:
+    trainer = VERSIONS["kubeflow-trainer-api"].rpartition(".")[0]
+    assert f"| Kubeflow Trainer {trainer} |" in PAGE
     models = {"trainjob": "TrainerV1alpha1TrainJob", "jobset": "JobsetV1alpha2JobSet"}
     given = [[model, recipe(name)] for name, model in models.items()]
     misspelt = copy.deepcopy(given[1])
@@ -111,6 +113,7 @@ def test_the_trainjob_starts_what_the_job_starts(job: Manifest) -> None:
 def test_skypilot_reads_its_recipe_which_starts_what_the_job_starts(
     job: Manifest, tmp_path: Path
 ) -> None:
+    assert f"| SkyPilot {VERSIONS['skypilot'].rpartition('.')[0]} |" in PAGE
     given = recipe("skypilot")
     (tmp_path / "demo.sky.yaml").write_text(yaml.safe_dump(given))
     run, nodes, resources = run_with("skypilot", SKY, "demo.sky.yaml", cwd=tmp_path)
