@@ -25,69 +25,6 @@ from tests.support.training import STEPS, Started
 EPOCHS = 2
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
-
-# Trains in two processes without an interruption, then again and again with one that is killed at a
-# random moment, and once to the end. The imports, which take seconds, are done before. What
-# torchrun does with the other one is done here, sooner: it gets SIGKILL where it has not ended.
-KILLER = """
-import os, random, signal, socket, sys, time
-from pathlib import Path
-import torch._dynamo  # which an optimizer imports when it is made
-from demo.settings import TrainSettings
-from demo.train import train
-
-def start(name, **settings):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    return [fork(f"{name}-{rank}", str(rank), port, settings) for rank in range(2)]
-
-def fork(name, rank, port, settings):
-    if child := os.fork():
-        return child
-    os.environ |= {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    for number, end in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"outputs/{name}.{end}", os.O_WRONLY | os.O_CREAT), number)
-    try:
-        code = train(TrainSettings(epochs=12, **settings))
-    except SystemExit as ended:
-        print(ended.code, file=sys.stderr, flush=True)
-        code = 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 2
-    os._exit(code)
-
-def end(children, seconds):
-    statuses, deadline = {}, time.monotonic() + seconds
-    while len(statuses) < 2:
-        for child in children - statuses.keys():
-            if (found := os.waitpid(child, os.WNOHANG))[0]:
-                statuses[child] = found[1]
-        if time.monotonic() > deadline:
-            for child in children - statuses.keys():
-                os.kill(child, signal.SIGKILL)
-        time.sleep(0.01)
-    return statuses
-
-Path("outputs").mkdir()
-started = time.monotonic()
-assert set(end({*start("0-whole", runs_dir="outputs/other")}, 600).values()) == {0}
-whole = time.monotonic() - started
-luck, kills, number, left = random.Random(12), 0, 0, 0
-while kills < int(sys.argv[1]):
-    number += 1
-    children = start(f"1-{number:04}")
-    time.sleep(luck.uniform(0, whole / 3))
-    killed, other = luck.sample(children, 2)
-    os.kill(killed, signal.SIGKILL)
-    statuses = end({*children}, 10)
-    kills += os.WIFSIGNALED(statuses[killed])
-    left += os.WIFSIGNALED(statuses[other])
-assert set(end({*start("2-last")}, 600).values()) == {0}
-print(kills, left)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -237,21 +174,4 @@ def test_two_ranks_of_which_one_is_killed_at_random_moments_end_as_if_none_had_b
     project: Path,
 ) -> None:
     """DRYDOCK_KILLS=100 kills as often. Both runs have two ranks, so no digit differs."""
-    command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
-    done = projects.run(*command, cwd=project, env=training.ENV)
-    kills, left = map(int, done.stdout.split())
-    assert kills == KILLS
-    assert left < kills, "none was killed while it trained, or none was noticed"
-    whole, *others = sorted(project.glob("outputs/*-0.out"))
-    whole_lines = [json.loads(line) for line in whole.read_text().splitlines()]
-    for path in others:
-        *lines, _last = (path.read_text() + "\n").split("\n")  # the last may be cut off
-        assert all(line in whole_lines for line in map(json.loads, filter(None, lines))), path
-    for path in project.glob("outputs/*-?.err"):
-        assert "Traceback" not in path.read_text(), path.read_text()
-    assert not any(path.read_text() for path in project.glob("outputs/*-1.out"))
-    assert json.loads(others[-1].read_text().splitlines()[-1]) == whole_lines[-1]
-    for folder in project.glob("outputs/runs/2*"):
-        if json.loads((folder / "run.json").read_text())["state"] == "complete":
-            lines = (folder / "metrics.jsonl").read_text().splitlines()
-            assert [json.loads(line) for line in lines] == whole_lines
+    training.kill_at_random_moments(project, "pytorch", training.KILLS or 6)

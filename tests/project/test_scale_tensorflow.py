@@ -89,3 +89,11 @@ def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
     said = kubernetes.train_in_two_pods(project, *FLAGS)
     assert "Another process of this training has ended" in said and "Traceback" not in said
     training.require_same_end(project, expected, "model.keras")
+
+
+@pytest.mark.skipif(not training.KILLS, reason="DRYDOCK_KILLS is not set")
+def test_two_processes_of_which_one_is_killed_at_random_moments_end_as_if_none_had_been(
+    project: Path,
+) -> None:
+    """Both runs have two processes, so no digit differs."""
+    training.kill_at_random_moments(project, "tensorflow", training.KILLS)

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import projects
+
+KILLS = int(os.environ.get("DRYDOCK_KILLS", "0"))
 TOLERANCE = 1e-5  # of a loss, relative
 STEPS = 158  # of an epoch: 1257 examples, 8 at a time. The last batch has one, for one process.
 ENV = {"OMP_NUM_THREADS": "1"}
@@ -152,6 +155,28 @@ def block(readme: Path, heading: str, number: int = 0) -> str:
     """The first block of code below a heading of a README, or the one of that number from 0."""
     _, _, text = readme.read_text().partition(f"\n{heading}\n")
     return text.split("```sh\n")[number + 1].split("```")[0]
+
+
+def kill_at_random_moments(project: Path, framework: str, kills: int) -> None:
+    """Kill one of two processes so often. What they report is what two report that nobody kills."""
+    program = Path(__file__).with_name("kill_one_of_two.py")
+    command = (project / ".venv/bin/python", program, str(kills), framework)
+    done = projects.run(*command, cwd=project, env={**ENV, "TF_CPP_MIN_LOG_LEVEL": "1"})
+    killed, left = map(int, done.stdout.split())
+    assert killed == kills
+    assert left < kills, "none was killed while it trained, or none was noticed"
+    whole, *others = sorted(project.glob("outputs/*-0.out"))
+    whole_lines = metrics(whole.read_text())
+    for path in others:
+        *lines, _last = (path.read_text() + "\n").split("\n")  # the last may be cut off
+        assert all(line in whole_lines for line in map(json.loads, filter(None, lines))), path
+    for path in project.glob("outputs/*-?.err"):
+        assert "Traceback" not in path.read_text(), path.read_text()
+    assert not any(path.read_text() for path in project.glob("outputs/*-1.out"))
+    assert metrics(others[-1].read_text())[-1] == whole_lines[-1]
+    for folder in project.glob("outputs/runs/2*"):
+        if json.loads((folder / "run.json").read_text())["state"] == "complete":
+            assert metrics((folder / "metrics.jsonl").read_text()) == whole_lines
 
 
 def signal_one_of_two(start_two: Callable[[], Sequence[Started]], epochs: int) -> None:
