@@ -88,15 +88,17 @@ Path("outputs").mkdir()
 started = time.monotonic()
 assert {*end(start("0-whole", runs_dir="outputs/other"), 600).values()} == {0}
 whole = time.monotonic() - started
+# JAX takes most of it to compile. Before the first checkpoint there is nothing to go on from.
+latest = whole if FRAMEWORK == "jax" else whole / 3
 luck, kills, number, ended = random.Random(12), 0, 0, 0
 while kills < KILLS:
     number += 1
     both = start(f"1-{number:04}")
-    time.sleep(luck.uniform(0, whole / 3))
+    time.sleep(luck.uniform(0, latest))
     killed, other = luck.sample(both, 2)
     os.kill(killed, signal.SIGKILL)
     statuses = end(both, 10)
     kills += os.WIFSIGNALED(statuses[killed])
-    ended += os.WIFSIGNALED(statuses[other])
+    ended += os.WTERMSIG(statuses[other]) == signal.SIGKILL  # JAX may abort itself
 assert {*end(start("2-last"), 600).values()} == {0}
 print(kills, ended)
