@@ -134,9 +134,14 @@ def mypy(project: Path, random: Random, number: int) -> Lines:
 
 def environment_variable(project: Path, random: Random, number: int) -> Lines:
     """A variable in the image."""
-    line = f"ENV OURS_{number}=1"
-    place = OWN if OWN in (project / "Dockerfile").read_text() else "^(USER|ENTRYPOINT|STOPSIGNAL) "
-    return {"Dockerfile": [line]} if _insert(project / "Dockerfile", place, line) else {}
+    line, path = f"ENV OURS_{number}=1", project / "Dockerfile"
+    if OWN in path.read_text():
+        place = OWN
+    else:
+        place = random.choice(
+            ("^(USER|ENTRYPOINT|STOPSIGNAL) ", r"^WORKDIR (?!/lock|/opt/compiled)")
+        )
+    return {"Dockerfile": [line]} if _insert(path, place, line) else {}
 
 
 def apt_line(project: Path, random: Random, number: int) -> Lines:
@@ -149,7 +154,11 @@ def copy_line(project: Path, random: Random, number: int) -> Lines:
     """A folder beside the code, in the image."""
     _append(project, f"configs/ours_{number}.yaml", "a: 1")
     line = "COPY configs/ configs/"
-    found = _insert(project / "Dockerfile", r"^USER ", line)
+    # Since 0.5.0 the code has a stage of its own.
+    place = random.choice((r"^USER ", r"^COPY --chmod=755 (src/ src/|\*\.py \./)"))
+    if not re.search(place, (project / "Dockerfile").read_text(), re.MULTILINE):
+        place = r"^USER "
+    found = _insert(project / "Dockerfile", place, line)
     _append(project, ".dockerignore", "!configs")
     return {"Dockerfile": [line], ".dockerignore": ["!configs"]} if found else {}
 
@@ -187,6 +196,17 @@ def ci_step(project: Path, random: Random, number: int) -> Lines:
     ):
         if _insert(project / name, rf"^ *{OWN}", step) or _insert(project / name, tests, step):
             return {name: [step]}
+    return {}
+
+
+def changed_step(project: Path, random: Random, number: int) -> Lines:
+    """The tests, with a switch more."""
+    for name in (".github/workflows/ci.yml", ".gitlab-ci.yml"):
+        path = project / name
+        text = path.read_text() if path.is_file() else ""
+        if found := re.search(r"^ *- (run: )?uv run --no-sync pytest$", text, re.MULTILINE):
+            path.write_text(text.replace(found[0], f"{found[0]} -x"))
+            return {name: [f"{found[0]} -x"]}
     return {}
 
 
@@ -237,6 +257,7 @@ EDITS: tuple[Edit, ...] = (
     gitignore,
     ci_job,
     ci_step,
+    changed_step,
     hook,
     licence,
     deleted_module,

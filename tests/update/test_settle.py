@@ -1,0 +1,175 @@
+"""What owners added to files of old releases: an update puts it where it means the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.updates.fleet import NOW, QUIET, template_with_releases
+from settling import merge
+from settling.edit import Unclear
+from tests.support import projects
+
+JOB = """
+  ours:
+    needs: check
+    runs-on: ubuntu-latest
+    timeout-minutes: 5
+    steps:
+      - run: echo ours
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return template_with_releases(tmp_path_factory.mktemp("template") / "drydock")
+
+
+def project(template: Path, folder: Path, release: str, **answers: str) -> Path:
+    """Make a project of a release."""
+    data = [f"--data={name}={value}" for name, value in answers.items()]
+    folder.parent.mkdir(exist_ok=True)
+    words = ("copy", *QUIET, "--quiet", f"--vcs-ref=v{release}", *data)
+    projects.copier(*words, template, folder, cwd=folder.parent)
+    projects.commit_all(folder, "Start")
+    return folder
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that a file holds once."""
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+def update(folder: Path) -> str:
+    """Update to this version and return what the terminal shows."""
+    projects.commit_all(folder, "Our own work")
+    done = projects.copier("update", *QUIET, "--skip-answered", f"--vcs-ref={NOW}", cwd=folder)
+    return done.stderr
+
+
+def test_lines_of_the_owners_in_the_files_of_0_2_0_find_their_places(
+    template: Path, tmp_path: Path
+) -> None:
+    folder = project(template, tmp_path / "demo", "0.2.0")
+    dockerfile, ci = folder / "Dockerfile", folder / ".github/workflows/ci.yml"
+    edit(dockerfile, "WORKDIR /app\n", "# Ours.\nENV OURS=1\nWORKDIR /app\n")
+    edit(dockerfile, "\nCOPY --chmod=755 src/", "\nCOPY configs/ configs/\nCOPY --chmod=755 src/")
+    apt = (
+        "RUN apt-get update && apt-get install --yes tini \\\n    && rm -rf /var/lib/apt/lists/*\n"
+    )
+    edit(dockerfile, "\nUSER ", f"\n{apt}LABEL ours=1\nUSER ")
+    edit(ci, "      - run: uv run --no-sync pytest\n", "      - run: uv run --no-sync pytest -x\n")
+    ci.write_text(ci.read_text() + JOB)
+
+    said = update(folder)
+
+    assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder)
+    fresh = project(template, tmp_path / "fresh" / "demo", NOW.removeprefix("v"))
+    again = "# Drydock's again: who runs it, and how.\n"
+    ours = f"# Ours.\nENV OURS=1\nCOPY configs/ configs/\n{apt}LABEL ours=1\n"
+    expected = (fresh / "Dockerfile").read_text().replace(again, ours + again)
+    assert dockerfile.read_text() == expected
+    expected = (fresh / ".github/workflows/ci.yml").read_text() + JOB
+    assert ci.read_text() == expected.replace("--no-sync pytest\n", "--no-sync pytest -x\n")
+    for line in ("ENV OURS=1", "COPY configs/ configs/", "pytest -x"):
+        assert f"{line}`" in said, said
+    assert said.count("moved      in ") == 4 and "conflicts" not in said
+
+
+def test_what_may_need_its_place_stays_a_conflict_that_says_why(
+    template: Path, tmp_path: Path
+) -> None:
+    """In GitLab's file, a job goes to the end and a command stays beside the tests."""
+    folder = project(template, tmp_path / "demo", "0.3.0", ci="gitlab")
+    dockerfile, ci = folder / "Dockerfile", folder / ".gitlab-ci.yml"
+    step = "RUN python -m compileall /opt/venv\n"
+    edit(dockerfile, "\nUSER ", f"\n{step}ENV OURS=1\nUSER ")
+    ignored = folder / ".dockerignore"
+    ignored.write_text(ignored.read_text() + "src/ours\n")
+    tests = "    - uv run --no-sync pytest\n"
+    edit(ci, tests, f"{tests}    - echo ours\n")
+    job = "\nours:\n  stage: build\n  needs: [check]\n  script: [echo ours]\n"
+    ci.write_text(ci.read_text() + job)
+
+    said = update(folder)
+
+    assert projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder) == "Dockerfile\n"
+    assert "stays      Dockerfile has a conflict: `RUN python -m compileall /opt/venv` may" in said
+    assert "conflicts  in Dockerfile: " in said
+    assert "<<<<<<< " in dockerfile.read_text() and step in dockerfile.read_text()
+    fresh = project(template, tmp_path / "fresh" / "demo", NOW.removeprefix("v"), ci="gitlab")
+    again = "    # Drydock's again.\n"
+    expected = (fresh / ".gitlab-ci.yml").read_text()
+    assert ci.read_text() == expected.replace(again, f"    - echo ours\n{again}") + job
+    assert ignored.read_text() == (fresh / ".dockerignore").read_text() + "src/ours\n"
+
+
+LAST = """FROM base
+WORKDIR /app
+RUN install --directory /app/outputs
+COPY src/ src/
+USER 1000
+ENV PORT=8000
+ENTRYPOINT ["python", "main.py"]
+"""
+NEW = """FROM scratch AS code
+COPY src/ /code/app/src/
+FROM base
+WORKDIR /app
+COPY --link --from=code /code/ /
+# Yours: below this one.
+# Drydock's again.
+USER 1000:0
+ENV PORT=8080
+ENTRYPOINT ["python", "main.py", "serve"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "above", "why"),
+    [
+        ("ENV PORT=9000", "USER 1000\n", "set again"),
+        ("ENV A=$HOME/a", "USER 1000\n", "takes a value"),
+        ("ENV A=1", "RUN install", ""),
+        ("RUN apt-get install --yes git", "RUN install", ""),
+        ("RUN apt-get install --yes git && curl example.com", "USER 1000\n", "may need"),
+        ("RUN apt-get install --yes git", "ENV PORT", "change of the user"),
+        ("RUN pip install x", "USER 1000\n", "may need"),
+        ("USER root", "USER 1000\n", "may need"),
+        ("COPY --from=builder /a /a", "USER 1000\n", "another stage"),
+        ("COPY ours.py src/ours.py", "COPY src/", "where the code is"),
+        ("COPY a /srv/a", "COPY src/", ""),
+        ("ENV A=1 \\", "USER 1000\n", "does not end"),
+    ],
+)
+def test_an_instruction_moves_only_where_it_means_the_same(line: str, above: str, why: str) -> None:
+    at = LAST.index(above)
+    own = f"{LAST[:at]}{line}\n{LAST[at:]}"
+    texts = [side.splitlines(keepends=True) for side in (LAST, own, NEW)]
+    if why:
+        with pytest.raises(Unclear, match=why):
+            merge("Dockerfile", *texts)
+    else:
+        text, said = merge("Dockerfile", *texts)
+        assert "".join(text) == NEW.replace("# Drydock's", f"{line}\n# Drydock's")
+        assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        ("ours:\n  stage: lint\n  script: [a]\n", "stage lint"),
+        ("ours:\n  stage: test\n  needs: [unit]\n  script: [a]\n", "names unit"),
+        ("audit:\n  stage: test\n  script: [a]\n", "beside lines"),
+        ("ours: {script: [a]\n", "no YAML"),
+    ],
+)
+def test_a_job_that_needs_what_is_gone_stays_a_conflict(job: str, why: str) -> None:
+    last = "stages: [lint, test]\nunit:\n  stage: test\n  script: [old]\n"
+    new = "stages: [test]\naudit:\n  stage: test\n  script: [new]\n"
+    texts = [side.splitlines(keepends=True) for side in (last, f"{last}\n{job}", new)]
+    with pytest.raises(Unclear, match=why):
+        merge(".gitlab-ci.yml", *texts)
