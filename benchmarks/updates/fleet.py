@@ -156,16 +156,23 @@ def update(
 
 
 def check(repository: Repository) -> None:
-    """Note each line of the owner's that is gone, and each file that does not parse."""
+    """Note each line of the owner's that is gone, and each deleted file that has returned."""
     now = projects.files(repository.folder)
     for name, lines in repository.lines.items():
         present = now.get(name, "").splitlines()
         repository.problems += [f"lost in {name}: {line}" for line in lines if line not in present]
         if not lines and name in now:
             repository.problems.append(f"{name} has returned")
-    if any(note.get("conflicts") for note in repository.updates):
-        return  # what both sides settle into need not parse
-    for name, text in now.items():
+
+
+def parse(repository: Repository) -> None:
+    """Note each file that does not parse, unless conflicts were settled with both sides."""
+    if any(note["conflicts"] for note in repository.updates):
+        return
+    hadolint = (projects.tool("hadolint"), "--no-fail", "--format", "json", "Dockerfile")
+    if "DL1000" in projects.run(*hadolint, cwd=repository.folder).stdout:
+        repository.problems.append("Dockerfile does not parse")
+    for name, text in projects.files(repository.folder).items():
         try:
             if name.endswith((".yml", ".yaml")):
                 # `!reference` and its like are GitLab's own.
