@@ -114,7 +114,7 @@ def main() -> int:
     result = write()
     say(report.page(result))
     if chosen.results == report.RESULTS:
-        report.write_page(result)
+        report.write_page(report.page(result))
     return 1 if result["problems"] else 0
 
 

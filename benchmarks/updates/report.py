@@ -14,7 +14,6 @@ from scripts.markdown import table
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 
 
 def summary(fleet: Sequence[Repository]) -> dict[str, Any]:
@@ -82,12 +81,13 @@ def _row(figures: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def write_page(result: dict[str, Any]) -> None:
-    """Put the tables into README.md, between its two marks."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{page(result)}\n{END}{after}", "utf-8")
+def write_page(text: str, name: str = "fleet") -> None:
+    """Put tables into README.md, between the two marks of that name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, _, rest = PAGE.read_text("utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}", "utf-8")
 
 
 if __name__ == "__main__":
-    write_page(json.loads(RESULTS.read_text("utf-8")))
+    write_page(page(json.loads(RESULTS.read_text("utf-8"))))

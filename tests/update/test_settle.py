@@ -107,12 +107,17 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(
     assert ignored.read_text() == (fresh / ".dockerignore").read_text() + "src/ours\n"
 
 
-LAST = """FROM base
+LAST = """FROM base AS lock
+RUN uv export
+FROM base
+RUN uv venv /opt/venv
 WORKDIR /app
-RUN install --directory /app/outputs
+RUN install --directory /app/outputs \\
+    /app/.cache
 COPY src/ src/
 USER 1000
 ENV PORT=8000
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "main.py"]
 """
 NEW = """FROM scratch AS code
@@ -124,38 +129,59 @@ COPY --link --from=code /code/ /
 # Drydock's again.
 USER 1000:0
 ENV PORT=8080
-ENTRYPOINT ["python", "main.py", "serve"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "main.py"]
 """
 
 
+def merged(own: str, new: str = NEW) -> str:
+    """Merge a Dockerfile that was LAST."""
+    texts = [side.splitlines(keepends=True) for side in (LAST, own, new)]
+    text, said = merge("Dockerfile", *texts)
+    assert len(said) == 1
+    return "".join(text)
+
+
 @pytest.mark.parametrize(
-    ("line", "above", "why"),
+    ("line", "below", "why"),
     [
-        ("ENV PORT=9000", "USER 1000\n", "set again"),
-        ("ENV A=$HOME/a", "USER 1000\n", "takes a value"),
+        ("ENV PORT=9000", "USER", "set again"),
+        ("ENV A=$HOME/a", "USER", "takes a value"),
         ("ENV A=1", "RUN install", ""),
+        ("ENV A=1", "RUN uv venv", "above a step"),
+        ("ENV A=1", "RUN uv export", "stage that is Drydock's"),
+        ("ENV A=1", "    /app/.cache", "inside an instruction"),
+        ("ENV A=1 \\", "USER", "does not end"),
         ("RUN apt-get install --yes git", "RUN install", ""),
-        ("RUN apt-get install --yes git && curl example.com", "USER 1000\n", "may need"),
+        ("RUN apt-get install --yes git && curl example.com", "USER", "may need"),
         ("RUN apt-get install --yes git", "ENV PORT", "change of the user"),
-        ("RUN pip install x", "USER 1000\n", "may need"),
-        ("USER root", "USER 1000\n", "may need"),
-        ("COPY --from=builder /a /a", "USER 1000\n", "another stage"),
+        ("RUN pip install x", "USER", "may need"),
+        ("USER root", "USER", "may need"),
+        ("COPY --from=lock /a /a", "USER", "another stage"),
         ("COPY ours.py src/ours.py", "COPY src/", "where the code is"),
         ("COPY a /srv/a", "COPY src/", ""),
-        ("ENV A=1 \\", "USER 1000\n", "does not end"),
     ],
 )
-def test_an_instruction_moves_only_where_it_means_the_same(line: str, above: str, why: str) -> None:
-    at = LAST.index(above)
-    own = f"{LAST[:at]}{line}\n{LAST[at:]}"
-    texts = [side.splitlines(keepends=True) for side in (LAST, own, NEW)]
+def test_an_instruction_moves_only_where_it_means_the_same(line: str, below: str, why: str) -> None:
+    own = LAST.replace(f"\n{below}", f"\n{line}\n{below}")
+    assert own != LAST
     if why:
         with pytest.raises(Unclear, match=why):
-            merge("Dockerfile", *texts)
+            merged(own)
     else:
-        text, said = merge("Dockerfile", *texts)
-        assert "".join(text) == NEW.replace("# Drydock's", f"{line}\n# Drydock's")
-        assert len(said) == 1
+        assert merged(own) == NEW.replace("# Drydock's", f"{line}\n# Drydock's")
+
+
+def test_no_instruction_moves_to_another_folder_or_away_from_a_step_of_its_owner() -> None:
+    copies = LAST.replace("USER", "COPY a a\nUSER")
+    assert "COPY a a" in merged(copies)
+    with pytest.raises(Unclear, match="another one there"):
+        merged(copies, NEW.replace("WORKDIR /app", "WORKDIR /code"))
+    runs = LAST.replace("ENTRYPOINT", "RUN ours\nENTRYPOINT").replace("USER", "ENV A=1\nUSER")
+    with pytest.raises(Unclear, match="another step of yours"):
+        merged(runs)
+    with pytest.raises(Unclear, match="you changed a line"):
+        merged(LAST.replace("USER 1000", "USER 2000"))
 
 
 @pytest.mark.parametrize(
