@@ -131,7 +131,7 @@ def update(
     done = projects.copier(*command, cwd=folder, check=False)
     seconds = time.monotonic() - begun
     note = {"from": before["_commit"], "to": version, "seconds": round(seconds, 2)}
-    note |= {"conflicts": [], "moved": []}
+    note |= {"conflicts": [], "moved": [], "stays": []}
     repository.updates.append(note)
     if done.returncode:
         note["refused"] = done.stderr.strip().splitlines()[-1]
@@ -139,6 +139,7 @@ def update(
         projects.git("clean", "--quiet", "-fd", cwd=folder)
         return
     note["moved"] = re.findall(r"^moved +(.*)$", done.stderr, re.MULTILINE)
+    note["stays"] = re.findall(r"^stays +(.*)$", done.stderr, re.MULTILINE)
     conflicts = set()
     for name, text in projects.files(folder).items():
         if re.search(r"^<{7} ", text, re.MULTILINE):

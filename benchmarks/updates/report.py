@@ -66,6 +66,9 @@ def page(result: dict[str, Any]) -> str:
     ]
     head = ("made by", "updates", "without a conflict", "with lines moved", "lost lines", "median")
     lines = list(table(head, rows))
+    for left in result["updates with a conflict"]:
+        why = " ".join(left["stays"]) or f"In {', '.join(left['conflicts'])}."
+        lines.append(f"- Repository {int(left['repository'])}, from {left['from']}: {why}")
     return "\n".join(lines)
 
 
