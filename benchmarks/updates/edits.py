@@ -74,7 +74,7 @@ def _listed(project: Path, name: str, line: str, random: Random, *, sort: bool) 
 
 def dependency_as_uv_adds_it(project: Path, random: Random, number: int) -> Lines:
     """`uv add` keeps an alphabetical list in order."""
-    return _listed(project, "dependencies", f'"{random.choice(PACKAGES)}>=1",', random, sort=True)
+    return _listed(project, "dependencies", f'"{random.choice(PACKAGES)}>=0.1",', random, sort=True)
 
 
 def dependency_by_hand(project: Path, random: Random, number: int) -> Lines:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from benchmarks.updates.fleet import Repository
 from scripts.markdown import table
 
@@ -61,7 +63,10 @@ def page(result: dict[str, Any]) -> str:
     ]
     rows.append(("Drydock, all", *_row(result["all"])))
     rows += [
-        (f"{name} from {', '.join(of_one['by release'])}", *_row(of_one["all"]))
+        (
+            f"{name} from {', '.join(sorted(of_one['by release'], key=Version))}",
+            *_row(of_one["all"]),
+        )
         for name, of_one in result["rivals"].items()
     ]
     head = ("made by", "updates", "without a conflict", "with lines moved", "lost lines", "median")
