@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,3 +201,27 @@ def test_a_job_that_needs_what_is_gone_stays_a_conflict(job: str, why: str) -> N
     texts = [side.splitlines(keepends=True) for side in (last, f"{last}\n{job}", new)]
     with pytest.raises(Unclear, match=why):
         merge(".gitlab-ci.yml", *texts)
+
+
+def test_a_file_in_a_subfolder_keeps_the_line_ends_of_its_checkout(tmp_path: Path) -> None:
+    """With `core.autocrlf` the index has LF and the folder CRLF."""
+    folder = tmp_path / "repository" / "demo"
+    folder.mkdir(parents=True)
+    ignored = folder / ".dockerignore"
+    ignored.write_text("old\nours\n")
+    projects.commit_all(tmp_path / "repository", "Start")
+    projects.git("config", "core.autocrlf", "true", cwd=folder)
+    stages = []
+    for number, text in enumerate(("old\n", "old\nours\n", "new\nmore\n"), start=1):
+        (tmp_path / "side").write_text(text)
+        blob = projects.git("hash-object", "-w", tmp_path / "side", cwd=folder).strip()
+        stages.append(f"100644 {blob} {number}\tdemo/.dockerignore")
+    projects.git("rm", "--quiet", "--cached", ".dockerignore", cwd=folder)
+    given = "\n".join(stages) + "\n"
+    index = ["git", "update-index", "--index-info"]
+    subprocess.run(index, input=given, cwd=folder, text=True, check=True)
+    ignored.write_bytes(b"<<<<<<< before updating\r\nold\r\n")
+    done = projects.run(sys.executable, projects.ROOT / "extensions/settle.py", cwd=folder)
+    assert ignored.read_bytes() == b"new\r\nmore\r\nours\r\n", done.stderr
+    assert done.stderr == "moved      in .dockerignore: `ours` stands now at the end.\n"
+    assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder)
