@@ -25,69 +25,6 @@ from tests.support.training import STEPS, Started
 EPOCHS = 2
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
-
-# Trains in two processes without an interruption, then again and again with one that is killed at a
-# random moment, and once to the end. The imports, which take seconds, are done before. What
-# torchrun does with the other one is done here, sooner: it gets SIGKILL where it has not ended.
-KILLER = """
-import os, random, signal, socket, sys, time
-from pathlib import Path
-import torch._dynamo  # which an optimizer imports when it is made
-from demo.settings import TrainSettings
-from demo.train import train
-
-def start(name, **settings):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    return [fork(f"{name}-{rank}", str(rank), port, settings) for rank in range(2)]
-
-def fork(name, rank, port, settings):
-    if child := os.fork():
-        return child
-    os.environ |= {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    for number, end in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"outputs/{name}.{end}", os.O_WRONLY | os.O_CREAT), number)
-    try:
-        code = train(TrainSettings(epochs=12, **settings))
-    except SystemExit as ended:
-        print(ended.code, file=sys.stderr, flush=True)
-        code = 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 2
-    os._exit(code)
-
-def end(children, seconds):
-    statuses, deadline = {}, time.monotonic() + seconds
-    while len(statuses) < 2:
-        for child in children - statuses.keys():
-            if (found := os.waitpid(child, os.WNOHANG))[0]:
-                statuses[child] = found[1]
-        if time.monotonic() > deadline:
-            for child in children - statuses.keys():
-                os.kill(child, signal.SIGKILL)
-        time.sleep(0.01)
-    return statuses
-
-Path("outputs").mkdir()
-started = time.monotonic()
-assert set(end({*start("0-whole", runs_dir="outputs/other")}, 600).values()) == {0}
-whole = time.monotonic() - started
-luck, kills, number, left = random.Random(12), 0, 0, 0
-while kills < int(sys.argv[1]):
-    number += 1
-    children = start(f"1-{number:04}")
-    time.sleep(luck.uniform(0, whole / 3))
-    killed, other = luck.sample(children, 2)
-    os.kill(killed, signal.SIGKILL)
-    statuses = end({*children}, 10)
-    kills += os.WIFSIGNALED(statuses[killed])
-    left += os.WIFSIGNALED(statuses[other])
-assert set(end({*start("2-last")}, 600).values()) == {0}
-print(kills, left)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -138,33 +75,33 @@ def start(project: Path, *words: str, folder: Path | None = None) -> Started:
     return Started(project, *command, folder=folder)
 
 
-def start_pod(project: Path, job: kubernetes.Manifest, index: int, port: int) -> Started:
-    """Start a pod of the Job as the kubelet does, but for the container and the DNS."""
-    [container] = kubernetes.pod_of(job)["containers"]
-    variables = kubernetes.variables_of(container, index)
-    there = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-    assert there.keys() <= variables.keys()
-    command, *words = (*container["command"], *container["args"])
-    command = project / ".venv/bin" / command
-    return Started(project, command, *words, name=f"pod-{index}", **variables | there)
-
-
-def test_two_machines_that_share_no_disk_learn_what_one_process_learns_and_one_writes(
+def test_two_machines_that_share_no_disk_learn_what_one_process_learns_and_one_may_come_back(
     project: Path, expected: list[dict], tmp_path: Path
 ) -> None:
-    """As the README says it, with both machines on this one and a folder for each."""
+    """As the README says it, with both machines on this one and a folder for each.
+
+    The first one's torchrun is there first: it has the rendezvous, and process 0.
+    """
+    lines = training.block(project / "README.md", "## More than one process", 1)
     port = training.free_port()
-    words = ("-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1")
-    words += ("--max-restarts", "3", "--rdzv-backend", "c10d")
-    words += ("--rdzv-endpoint", f"localhost:{port}")
-    both = [start(project, *words, folder=folder) for folder in (project, tmp_path)]
-    ends = [one.end() for one in both]
+    lines = lines.replace("first-machine", "localhost").replace("29400", str(port))
+    lines = lines.replace("--nproc-per-node 2", "--nproc-per-node 1").replace("uv run ", "exec ")
+    lines = lines.rstrip().replace("main.py", f"{project}/main.py {' '.join(FLAGS)}")
+    path = f"{project}/.venv/bin:{os.environ['PATH']}"
+    first, second = (
+        lambda folder=folder: Started(project, "sh", "-ec", lines, folder=folder, PATH=path)
+        for folder in (project, tmp_path)
+    )
+    here = first()
+    training.wait_for(lambda: training.listens(port), here.log, here.process)
+    there = second()
+    here.wait_within_an_epoch()
+    there.kill()
+    there = second()
+    ends = [one.end() for one in (here, there)]
     assert [code for code, _ in ends] == [0, 0], ends
-    assert "".join(said for _, said in ends).count('"epoch": 1,') == 1
-    folders = [path for path in (project, tmp_path) if (path / "outputs").exists()]
-    assert len(folders) == 1, "one machine writes"
-    if folders == [tmp_path]:  # which one becomes process 0 is up to torchrun
-        shutil.move(tmp_path / "outputs", project / "outputs")
+    assert not (tmp_path / "outputs").exists(), "one machine writes"
+    assert f"last-{STEPS:09}.zip" in ends[0][1]
     training.require_same_end(project, expected, "model.pt")
     about = json.loads(next(project.glob("outputs/runs/2*/run.json")).read_text())
     assert about["device"] == "2 x cpu"
@@ -185,24 +122,9 @@ def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_
 def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
     project: Path, expected: list[dict]
 ) -> None:
-    """By the manifest, with the README's lines for two pods, and a folder that both see."""
-    [more] = kubernetes.readme_patches(project)
-    [container] = kubernetes.pod_of(more)["containers"]
-    container |= {"args": [*FLAGS], "resources": {"requests": {"cpu": "1"}}}
-    built = kubernetes.build_with(project / "kubernetes/overlays/train", more)
-    job = kubernetes.manifests(built)["Job"]
-    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
-    port = training.free_port()
-    first, second = (start_pod(project, job, index, port) for index in range(2))
-    first.wait_within_an_epoch()
-    second.kill()
-    code, said = first.end()
-    assert code == 1 and "Another process of this training has ended" in said
-    again = [start_pod(project, job, index, port) for index in range(2)]  # as the Job does
-    ends = [pod.end() for pod in again]
-    assert [code for code, _ in ends] == [0, 0], ends
+    said = kubernetes.train_in_two_pods(project, *FLAGS)
+    assert "Another process of this training has ended" in said
     training.require_same_end(project, expected, "model.pt")
-    assert f"last-{STEPS:09}.zip" in ends[0][1], "the first pod is the one that writes"
 
 
 def test_one_process_then_two_of_which_one_gets_a_signal_then_one_have_the_same_end(
@@ -252,21 +174,4 @@ def test_two_ranks_of_which_one_is_killed_at_random_moments_end_as_if_none_had_b
     project: Path,
 ) -> None:
     """DRYDOCK_KILLS=100 kills as often. Both runs have two ranks, so no digit differs."""
-    command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
-    done = projects.run(*command, cwd=project, env=training.ENV)
-    kills, left = map(int, done.stdout.split())
-    assert kills == KILLS
-    assert left < kills, "none was killed while it trained, or none was noticed"
-    whole, *others = sorted(project.glob("outputs/*-0.out"))
-    whole_lines = [json.loads(line) for line in whole.read_text().splitlines()]
-    for path in others:
-        *lines, _last = (path.read_text() + "\n").split("\n")  # the last may be cut off
-        assert all(line in whole_lines for line in map(json.loads, filter(None, lines))), path
-    for path in project.glob("outputs/*-?.err"):
-        assert "Traceback" not in path.read_text(), path.read_text()
-    assert not any(path.read_text() for path in project.glob("outputs/*-1.out"))
-    assert json.loads(others[-1].read_text().splitlines()[-1]) == whole_lines[-1]
-    for folder in project.glob("outputs/runs/2*"):
-        if json.loads((folder / "run.json").read_text())["state"] == "complete":
-            lines = (folder / "metrics.jsonl").read_text().splitlines()
-            assert [json.loads(line) for line in lines] == whole_lines
+    training.kill_at_random_moments(project, "pytorch", training.KILLS or 6)

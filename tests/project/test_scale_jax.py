@@ -6,17 +6,14 @@ which numbers are summed: losses differed by 4e-7 of their value, at most.
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support import projects, training
+from tests.support import kubernetes, projects, training
 from tests.support.slurm import Cluster
-from tests.support.training import STEPS, Started
+from tests.support.training import Started
 
 EPOCHS = 2
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
@@ -27,7 +24,7 @@ DEVICES = "--xla_force_host_platform_device_count=4"
 def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
     """A JAX project that is locked and installed."""
     folder = tmp_path_factory.mktemp("scale") / "demo"
-    projects.generate(template, folder, lock=True, framework="jax")
+    projects.generate(template, folder, lock=True, framework="jax", extras=["kubernetes"])
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     return folder
 
@@ -56,11 +53,11 @@ def start_two(project: Path) -> list[Started]:
     ]
 
 
-def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_one_learns(
+def test_processes_that_are_stopped_and_others_that_go_on_learn_what_one_learns(
     project: Path, expected: list[dict]
 ) -> None:
-    """One is killed, and both start again; one gets a signal, and one with four devices goes on."""
-    training.kill_one_and_signal_one(lambda: start_two(project), EPOCHS)
+    """One of two gets a signal, and one with four devices goes on."""
+    training.signal_one_of_two(lambda: start_two(project), EPOCHS)
 
     command = (project / ".venv/bin/python", "main.py", *FLAGS)
     code, said = Started(project, *command, XLA_FLAGS=DEVICES).end()
@@ -76,16 +73,21 @@ def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_e
     """By the README's own batch script, on two nodes."""
     script = training.block(project / "README.md", "### Slurm")
     assert script.count("main.py") == 1
-    job = cluster.submit(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
-    log = project / "slurm.out"
-    first = f"outputs/runs/2*/checkpoints/last-{STEPS:09}.zip"
-    training.wait_for(lambda: list(project.glob(first)), log)
-    time.sleep(0.2)
-    killed = training.find(f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two")
-    for pid in killed:
-        if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
-    assert cluster.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
-    assert "Restarts=1" in cluster.run("scontrol", "show", "job", job)
-    assert f"last-{STEPS:09}.zip" in log.read_text()
+    cluster.train_and_kill_one(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
     training.require_same_end(project, expected, "model.npz")
+
+
+def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
+    project: Path, expected: list[dict]
+) -> None:
+    said = kubernetes.train_in_two_pods(project, *FLAGS)
+    assert "Another process of this training has ended" in said and "Traceback" not in said
+    training.require_same_end(project, expected, "model.npz")
+
+
+@pytest.mark.skipif(not training.KILLS, reason="DRYDOCK_KILLS is not set")
+def test_two_processes_of_which_one_is_killed_at_random_moments_end_as_if_none_had_been(
+    project: Path,
+) -> None:
+    """Both runs have two processes, so no digit differs."""
+    training.kill_at_random_moments(project, "jax", training.KILLS)

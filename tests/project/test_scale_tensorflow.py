@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import projects, training
+from tests.support import kubernetes, projects, training
+from tests.support.slurm import Cluster
 from tests.support.training import Started
 
 EPOCHS = 2
@@ -22,7 +23,7 @@ FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 def made(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
     """A TensorFlow project that is locked and installed, with no dropout."""
     folder = tmp_path_factory.mktemp("scale") / "demo"
-    projects.generate(template, folder, lock=True, framework="tensorflow")
+    projects.generate(template, folder, lock=True, framework="tensorflow", extras=["kubernetes"])
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     model = folder / "src/demo/model.py"
     text = model.read_text()
@@ -59,13 +60,40 @@ def start_two(project: Path) -> list[Started]:
     ]
 
 
-def test_processes_that_are_killed_and_stopped_and_others_that_go_on_learn_what_one_learns(
+def test_processes_that_are_stopped_and_others_that_go_on_learn_what_one_learns(
     project: Path, expected: list[dict]
 ) -> None:
-    """One is killed, and both start again; one gets a signal, and one goes on alone."""
-    training.kill_one_and_signal_one(lambda: start_two(project), EPOCHS)
+    """One of two gets a signal, and one goes on alone."""
+    training.signal_one_of_two(lambda: start_two(project), EPOCHS)
 
     command = (project / ".venv/bin/python", "main.py", *FLAGS)
     code, said = Started(project, *command).end()
     assert code == 0, said
     training.require_same_end(project, expected, "model.keras")
+
+
+def test_slurm_requeues_a_job_with_a_killed_process_and_it_goes_on_to_the_same_end(
+    project: Path, expected: list[dict], cluster: Cluster
+) -> None:
+    """By the README's own batch script, on two nodes, which have ports of their own here."""
+    script = training.block(project / "README.md", "### Slurm")
+    assert script.count("main.py") == script.count(":29400") == 1
+    script = script.replace(":29400", f":$((port = ${{port:-{training.free_port()}}} + 1))")
+    cluster.train_and_kill_one(project, script.replace("main.py", f"main.py {' '.join(FLAGS)}"))
+    training.require_same_end(project, expected, "model.keras")
+
+
+def test_two_pods_of_the_job_train_together_and_one_that_is_killed_is_replaced(
+    project: Path, expected: list[dict]
+) -> None:
+    said = kubernetes.train_in_two_pods(project, *FLAGS)
+    assert "Another process of this training has ended" in said and "Traceback" not in said
+    training.require_same_end(project, expected, "model.keras")
+
+
+@pytest.mark.skipif(not training.KILLS, reason="DRYDOCK_KILLS is not set")
+def test_two_processes_of_which_one_is_killed_at_random_moments_end_as_if_none_had_been(
+    project: Path,
+) -> None:
+    """Both runs have two processes, so no digit differs."""
+    training.kill_at_random_moments(project, "tensorflow", training.KILLS)

@@ -6,6 +6,7 @@ Not tried for want of a cluster: `kubectl apply`, its dry runs, and admission.
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,10 +25,12 @@ from tests.support.kubernetes import (
     pod_of,
     readme_patches,
     schema_errors,
+    variables_of,
 )
 from tests.support.quick import answered, rendered
 
 KINDS = {"train": "Job", "serve": "Deployment"}
+SEVERAL = ("pytorch", "jax", "tensorflow")  # whose trainers know of other processes
 
 
 class Project(NamedTuple):
@@ -102,7 +105,7 @@ def test_a_project_has_the_manifests_of_its_workload_and_no_others(made: list[Pr
     of_server = {"Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
     for project in made:
         of_trainer = {"Job", "PersistentVolumeClaim"}
-        of_trainer |= {"Service"} if project.answers["framework"] == "pytorch" else set()
+        of_trainer |= {"Service"} if project.answers["framework"] in SEVERAL else set()
         wanted = {"train": of_trainer, "serve": of_server}
         workload = project.answers["workload"]
         names = wanted.keys() if workload == "both" else {workload}
@@ -173,7 +176,8 @@ def test_what_is_mounted_is_what_the_image_writes_to(made: list[Project]) -> Non
             assert mounts.keys() - shared == {f"{workdir}/outputs", f"{home}/.cache", "/tmp"}
             assert {"/tmp", f"{home}/.cache"} <= {*re.findall(r"--tmpfs ([^\s:]+)", smoke)}
             assert {*mounts.values()} == {volume["name"] for volume in pod["volumes"]}
-            assert bool(shared) == (name == "train" and project.answers["framework"] == "pytorch")
+            of_gpus = {"pytorch", "jax"} if project.answers["accelerator"] == "gpu" else {"pytorch"}
+            assert bool(shared) == (name == "train" and project.answers["framework"] in of_gpus)
             user = pod["securityContext"].get("runAsUser")
             assert user is None or f"--user {user} " in smoke
 
@@ -191,13 +195,15 @@ def test_gpus_are_asked_for_where_the_image_computes_on_them_and_only_there(
 
 def test_every_variable_is_a_setting_of_what_reads_it(made: list[Project]) -> None:
     files = ("settings.py", "runtime/run_settings.py", "runtime/serve_settings.py")
+    # The index is for TF_CONFIG, in the words of Kubernetes.
+    of_libraries = ("PET_", "JAX_", "TF_", "OMP_NUM_THREADS", "JOB_COMPLETION_INDEX")
     for project in made:
         package = project.folder / "src/demo"
         texts = [(package / name).read_text() for name in files if (package / name).exists()]
         settings = set(re.findall(r"^    (\w+): .*=", "\n".join(texts), re.MULTILINE))
         for pod in project.pods.values():
             for name in environment_of(pod["containers"][0]):
-                if not name.startswith("PET_") and name != "OMP_NUM_THREADS":
+                if not name.startswith(of_libraries):
                     assert name.lower() in settings, (project.answers, name)
 
 
@@ -292,9 +298,9 @@ def test_the_lines_of_the_readme_for_more_pods_and_for_a_model_in_the_image_do_t
     more, in_image = readme_patches(project.folder)
     job = merged(project, "train", more)
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
-    environment = environment_of(pod_of(job)["containers"][0])
-    assert environment["PET_NNODES"] == "2"
-    assert environment["PET_MASTER_ADDR"] == "demo-train-0.demo-train", "the others stay"
+    [container] = pod_of(job)["containers"]
+    assert environment_of(container)["PET_NNODES"] == "2"
+    assert addresses_of(container) == ["demo-train-0.demo-train:29500"], "the others stay"
     pod = pod_of(merged(project, "serve", in_image))
     [container] = pod["containers"]
     assert environment_of(container)["MODEL_PATH"] == "files/model.pt"
@@ -321,24 +327,37 @@ def test_the_examples_in_the_owners_patches_are_right_where_they_stand(
         assert pod["containers"][0].get("args") == (["--epochs", "50"] if name == "train" else None)
 
 
-def test_a_job_starts_what_the_image_starts_and_torchrun_where_several_can_train(
+def test_a_job_starts_what_the_image_starts_or_torchrun_and_tells_each_pod_who_is_first(
     made: list[Project],
 ) -> None:
     for project in made:
         if pod := project.pods.get("train"):
             [container] = pod["containers"]
             train = ["train"] if project.answers["workload"] == "both" else []
-            several = project.answers["framework"] == "pytorch"
-            wanted = ["torchrun", "main.py", *train] if several else None
+            framework = project.answers["framework"]
+            wanted = ["torchrun", "main.py", *train] if framework == "pytorch" else None
             assert container.get("command") == wanted
             job = project.built["train"]["Job"]
             assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
-            if several:
-                environment = environment_of(container)
+            if framework in SEVERAL:
                 service = project.built["train"]["Service"]
+                assert job["spec"]["completionMode"] == "Indexed"
                 assert service["spec"]["clusterIP"] == "None"
-                first = f"{job['metadata']['name']}-0.{service['metadata']['name']}"
-                assert environment["PET_MASTER_ADDR"] == first
                 assert pod["subdomain"] == service["metadata"]["name"]
                 [port] = service["spec"]["ports"]
-                assert environment["PET_MASTER_PORT"] == str(port["port"])
+                first = f"{job['metadata']['name']}-0.{service['metadata']['name']}"
+                assert addresses_of(container) == [f"{first}:{port['port']}"]
+
+
+def addresses_of(container: Manifest) -> list[str]:
+    """Where the processes that the pod of index 1 knows of listen; torchrun and JAX know one."""
+    variables = variables_of(container, 1)
+    if config := variables.get("TF_CONFIG"):
+        config = json.loads(config)
+        assert config["task"] == {"type": "worker", "index": 1}
+        return config["cluster"]["worker"]
+    if "JAX_PROCESS_ID" in variables:
+        assert variables["JAX_PROCESS_ID"] == "1"
+        return [variables["JAX_COORDINATOR_ADDRESS"]]
+    assert variables["PET_NODE_RANK"] == "1"
+    return [f"{variables['PET_MASTER_ADDR']}:{variables['PET_MASTER_PORT']}"]

@@ -1,9 +1,13 @@
-"""The real tools of Kubernetes, without a cluster: kubectl with Kustomize, and the schemas."""
+"""The real tools of Kubernetes, without a cluster: kubectl with Kustomize, and the schemas.
+
+And what a cluster does with a Job, as far as the processes in its pods can tell.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.support import projects
+from tests.support.training import STEPS, Started, free_port
 
 TOOLS = json.loads((projects.ROOT / "extensions/catalogue/tools.json").read_text())
 
@@ -82,20 +87,85 @@ def environment_of(container: Manifest) -> dict[str, str | None]:
 
 
 def variables_of(container: Manifest, index: int) -> dict[str, str]:
-    """The variables of a container of a Job, as the kubelet fills them in the pod of an index."""
+    """The variables of a container of a Job, as the kubelet fills them in the pod of an index.
+
+    `$(NAME)` is a variable that stands before:
+    https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+    """
     computed = {
         "resourceFieldRef": container.get("resources", {}).get("requests", {}).get("cpu"),
         "fieldRef": str(index),
     }
     sources = {"requests.cpu", "metadata.annotations['batch.kubernetes.io/job-completion-index']"}
-    filled = {}
+    filled: dict[str, str] = {}
     for one in container["env"]:
+        value = one.get("value")
         for kind, source in one.get("valueFrom", {}).items():
             assert {*source.values()} <= sources
-            filled[one["name"]] = computed[kind]
-        filled.setdefault(one["name"], one.get("value"))
-    assert None not in filled.values()
+            value = computed[kind]
+        assert value is not None, one
+        for name, before in filled.items():
+            value = value.replace(f"$({name})", before)
+        filled[one["name"]] = value
     return filled
+
+
+def train_in_two_pods(project: Path, *arguments: str) -> str:
+    """Run the Job with the README's lines for two pods, and kill the second one in epoch 2.
+
+    Each pod that fails is replaced, by a process with its command and its variables. Both see the
+    project's folder. Returns what the first pod said that ended since the second one was killed.
+    """
+    [more] = readme_patches(project)
+    [container] = pod_of(more)["containers"]
+    container |= {"args": [*arguments], "resources": {"requests": {"cpu": "1"}}}
+    job = manifests(build_with(project / "kubernetes/overlays/train", more))["Job"]
+    indices = range(job["spec"]["completions"])
+    assert [*indices] == [0, 1] and job["spec"]["parallelism"] == 2
+    ports = [free_port() for _ in indices]
+    pods = [start_pod(project, job, index, ports) for index in indices]
+    said: list[list[str]] = [[] for _ in indices]
+    try:
+        pods[0].wait_within_an_epoch()
+        pods[1].kill()
+        while any(pod.process.poll() != 0 for pod in pods):
+            for index, pod in enumerate(pods):
+                if pod.process.poll():
+                    said[index].append(pod.log.read_text())
+                    failures = sum(map(len, said))
+                    assert failures <= job["spec"]["backoffLimit"], said
+                    pods[index] = start_pod(project, job, index, ports)
+            time.sleep(0.1)
+    finally:
+        for pod in pods:
+            if pod.process.poll() is None:
+                pod.kill()
+    first, second = (pod.log.read_text() for pod in pods)
+    assert f"last-{STEPS:09}.zip" in first and "Going on" not in second, "the first pod writes"
+    return said[0][0]
+
+
+def start_pod(project: Path, job: Manifest, index: int, ports: Sequence[int]) -> Started:
+    """Start what is in a pod of the Job as the kubelet does, but for the container and the DNS.
+
+    Each pod has a port of its own here, where in a cluster it has an address.
+    """
+    name, pod = job["metadata"]["name"], pod_of(job)
+    [container] = pod["containers"]
+    variables = variables_of(container, index)
+    for other, port in enumerate(ports):
+        host = f"{name}-{other}.{pod['subdomain']}"
+        for key, value in variables.items():
+            variables[key] = value.replace(f"{host}:29500", f"127.0.0.1:{port}")
+            if value == host:
+                variables |= {key: "127.0.0.1", "PET_MASTER_PORT": str(port)}
+    entrypoint = re.findall(
+        r"^ENTRYPOINT (.*)$", (project / "Dockerfile").read_text(), re.MULTILINE
+    )
+    command, *words = container.get("command") or json.loads(entrypoint[-1])
+    command = project / ".venv/bin" / command
+    words += container["args"]
+    return Started(project, command, *words, name=f"pod-{index}", **variables)
 
 
 def against_restricted(pod: Manifest) -> Iterator[str]:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.support.host import Unavailable
-from tests.support.training import ENV, free_port, wait_for
+from tests.support.training import ENV, STEPS, find, free_port, wait_for
 
 NODES = ("one", "two")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "unshare")
@@ -112,6 +112,23 @@ class Cluster:
         ended = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT")
         wait_for(lambda: self.state(job) in ended, log)
         return self.state(job)
+
+    def train_and_kill_one(self, project: Path, script: str) -> None:
+        """Submit a script that trains on both nodes, and kill one of its processes in epoch 2.
+
+        The job has to be requeued, to go on from the end of epoch 1, and to complete.
+        """
+        job = self.submit(project, script)
+        log = project / "slurm.out"
+        first = f"last-{STEPS:09}.zip"
+        wait_for(lambda: list(project.glob(f"outputs/runs/2*/checkpoints/{first}")), log)
+        time.sleep(0.2)
+        for pid in find(f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two"):
+            if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+        assert self.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
+        assert "Restarts=1" in self.run("scontrol", "show", "job", job)
+        assert first in log.read_text()
 
     def _wait_for_nodes(self) -> None:
         deadline = time.monotonic() + 60

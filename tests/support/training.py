@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import projects
+
+KILLS = int(os.environ.get("DRYDOCK_KILLS", "0"))
 TOLERANCE = 1e-5  # of a loss, relative
 STEPS = 158  # of an epoch: 1257 examples, 8 at a time. The last batch has one, for one process.
 ENV = {"OMP_NUM_THREADS": "1"}
@@ -67,9 +70,7 @@ class Started:
 
     def kill(self) -> None:
         """End all its processes as the end of a container does; those of torchrun are no group."""
-        children = self._children()
-        assert children
-        for pid in (self.process.pid, *children):
+        for pid in (self.process.pid, *self._children()):
             os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
@@ -120,6 +121,12 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def listens(port: int) -> bool:
+    """Does anything on this machine listen on the port?"""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def metrics(text: str) -> list[dict]:
     """The lines of JSON in what a training said."""
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
@@ -144,29 +151,43 @@ def require_same_end(project: Path, expected: Sequence[Mapping], artefact: str) 
     assert (project / "outputs" / artefact).exists()
 
 
-def block(readme: Path, heading: str) -> str:
-    """The first block of code below a heading of a README."""
+def block(readme: Path, heading: str, number: int = 0) -> str:
+    """The first block of code below a heading of a README, or the one of that number from 0."""
     _, _, text = readme.read_text().partition(f"\n{heading}\n")
-    return text.split("```sh\n")[1].split("```")[0]
+    return text.split("```sh\n")[number + 1].split("```")[0]
 
 
-def kill_one_and_signal_one(start_two: Callable[[], Sequence[Started]], epochs: int) -> None:
-    """Kill one of two processes in the second of these epochs; start both again and signal one.
+def kill_at_random_moments(project: Path, framework: str, kills: int) -> None:
+    """Kill one of two processes so often. What they report is what two report that nobody kills."""
+    program = Path(__file__).with_name("kill_one_of_two.py")
+    command = (project / ".venv/bin/python", program, str(kills), framework)
+    done = projects.run(*command, cwd=project, env={**ENV, "TF_CPP_MIN_LOG_LEVEL": "1"})
+    killed, left = map(int, done.stdout.split())
+    assert killed == kills
+    assert left < kills, "none was killed while it trained, or none was noticed"
+    if kills >= 20:
+        logs = [path.read_text() for path in project.glob("outputs/*-0.err")]
+        assert any("Going on from" in said for said in logs), "each was killed in its first epoch"
+    whole, *others = sorted(project.glob("outputs/*-0.out"))
+    whole_lines = metrics(whole.read_text())
+    for path in others:
+        complete, _, _cut_off = path.read_text().rpartition("\n")
+        assert all(line in whole_lines for line in metrics(complete)), path
+    for path in project.glob("outputs/*-?.err"):
+        assert "Traceback" not in path.read_text(), path.read_text()
+    assert not any(metrics(path.read_text()) for path in project.glob("outputs/*-1.out"))
+    assert metrics(others[-1].read_text())[-1] == whole_lines[-1]
+    for folder in project.glob("outputs/runs/2*"):
+        if json.loads((folder / "run.json").read_text())["state"] == "complete":
+            assert metrics((folder / "metrics.jsonl").read_text()) == whole_lines
 
-    The other one ends with a sentence the first time, and both save and end the second time.
-    """
+
+def signal_one_of_two(start_two: Callable[[], Sequence[Started]], epochs: int) -> None:
+    """Start two processes, and signal one in the second of these epochs: both save and end."""
     main, other = start_two()
     main.wait_within_an_epoch()
-    os.kill(other.process.pid, signal.SIGKILL)
-    code, said = main.end()
-    assert code == 1 and "Another process of this training has ended" in said, said
-    assert "Traceback" not in said
-
-    main, other = start_two()
-    other.wait_within_the_loop()
     os.kill(other.process.pid, signal.SIGUSR1)
     (code, said), (other_code, other_said) = main.end(), other.end()
     assert (code, other_code) == (138, 138), said + other_said
-    assert f"last-{STEPS:09}.zip" in said and "Going on" not in other_said
     assert not metrics(other_said)
     assert STEPS < steps(main.project)[-1] < STEPS * epochs

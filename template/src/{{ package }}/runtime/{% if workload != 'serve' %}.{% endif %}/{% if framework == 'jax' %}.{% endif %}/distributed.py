@@ -25,6 +25,7 @@ from .signals import exit_on_signals
 
 # How many processes there are. Slurm's is set in the steps of a job only, that is, by srun.
 SIZES = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+PATIENCE = 1800  # seconds, for a machine that has to fetch its image first. JAX's own are 300.
 T = TypeVar("T")
 
 
@@ -155,7 +156,9 @@ def join(pick_devices: Callable[[], Sequence[jax.Device]]) -> Iterator[Group]:
     try:
         numbers = [os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")]
         size, rank = (None if number is None else int(number) for number in numbers)
-        jax.distributed.initialize(num_processes=size, process_id=rank)
+        jax.distributed.initialize(
+            num_processes=size, process_id=rank, initialization_timeout=PATIENCE
+        )
         exit_on_signals()  # again: JAX has a handler of its own for SIGTERM
         yield Group(pick_devices())
         jax.distributed.shutdown()
