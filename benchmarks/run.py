@@ -115,9 +115,12 @@ class Bases:
         self.common = f"{PREFIX}-common:{NAME}"
         lines = [f"FROM {self.reference}"]
         if self.standin:
-            # As the real image has it: a current pip, and certificates that every tool finds.
-            # Login shells keep PATH, as they do on the base that the article uses.
+            # As the real image has it: a current pip, no list of packages beside that of apt, and
+            # certificates that every tool finds. Login shells keep PATH, as they do on the base
+            # that the article uses.
             lines += [
+                'RUN echo \'Dir::Cache { pkgcache ""; srcpkgcache ""; };\''
+                " >/etc/apt/apt.conf.d/docker-clean",
                 "ENV PIP_CERT=$SSL_CERT_FILE REQUESTS_CA_BUNDLE=$SSL_CERT_FILE",
                 "RUN PYTHONDONTWRITEBYTECODE=1 pip install --no-cache-dir --no-compile --upgrade"
                 " --root-user-action=ignore pip"

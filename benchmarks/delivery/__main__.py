@@ -4,7 +4,8 @@
     uv run python -m benchmarks.delivery --workload jax      # JAX with CUDA: 40 GB of disk
 
 Needs root, Debian's mmdebstrap and docker-registry, and a package index. Two daemons of Debian 13
-are the machines: one builds, the other pulls. benchmarks/delivery/README.md says what is measured.
+are the machines: one builds, the other pulls. With --buildkitd a BuildKit of its own builds, as the
+generated CI has it. benchmarks/delivery/README.md says what is measured.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import argparse
 import contextlib
 import datetime
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,15 +70,78 @@ def ways() -> list[Way]:
     ]
 
 
+SCENARIOS = ("line", "version", "dependency", "base", "second")
+"""What can be left out, after the first publish."""
+
+
+@contextlib.contextmanager
+def buildkit(program: Path, folder: Path, docker: Engine) -> Iterator[Engine]:
+    """A BuildKit of its own with nothing in it; yields the client that builds with it.
+
+    In: its program, a folder for what it stores, and the client whose buildx asks it.
+    """
+    socket = Path(tempfile.mkdtemp(prefix="drydock-", dir="/tmp")) / "buildkit.sock"
+    words = [str(program), "--addr", f"unix://{socket}", "--root", str(folder)]
+    words += ["--allow-insecure-entitlement=network.host", "--oci-worker-net=host"]
+    with (socket.parent / "log").open("wb") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 60
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{program}: {(socket.parent / 'log').read_text()[-1000:]}")
+            time.sleep(0.1)
+        docker("buildx", "create", "--name=delivery", "--driver=remote", f"unix://{socket}")
+        yield Engine(docker.client, {**docker.environment, "BUILDX_BUILDER": "delivery"})
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(socket.parent, ignore_errors=True)
+
+
 class Bench:
     """One run: two machines, a registry for each way, samples."""
 
-    def __init__(self, builder: Engine, node: Engine, subject: Subject, work: Path) -> None:
-        """`subject` is the project, `work` a folder for what is made."""
-        self.builder, self.node, self.subject, self.work = builder, node, subject, work
+    def __init__(
+        self,
+        builder: Engine,
+        node: Engine,
+        subject: Subject,
+        work: Path,
+        own: Engine | None = None,
+        bases: Registry | None = None,
+    ) -> None:
+        """What is measured.
+
+        Args:
+            builder: the daemon that makes the base images, and builds where `own` is missing.
+            node: the daemon that pulls.
+            subject: the project.
+            work: a folder for what is made.
+            own: a BuildKit of its own that builds.
+            bases: where that one finds the base images.
+        """
+        self.docker, self.builder, self.own = builder, own or builder, own is not None
+        self.node, self.subject, self.work, self.shelf = node, subject, work, bases
         self.bases = Bases(builder, subject.state("drydock", "base"))
-        self.arguments = self.bases.fresh()
+        self.arguments = self.fresh()
         self.results: dict[str, dict] = {}
+        self.layers: dict[str, int] = {}
+        """Sizes, as the registry stores them, by digest: the layers that a way has published."""
+
+    def fresh(self) -> dict[str, str]:
+        """Build arguments that name a base nobody has built on, where the builder finds it."""
+        named = self.bases.fresh()
+        if not self.shelf:
+            return named
+        for argument, reference in named.items():
+            if argument.endswith("_IMAGE"):
+                name = re.sub(r"[^a-z0-9/]+", "-", reference.rpartition("/")[2])
+                named[argument] = f"{self.shelf.host}/{name}"
+                self.docker("tag", reference, named[argument])
+                self.docker("push", "--quiet", named[argument], timeout=600)
+        return named
 
     # -- states -----------------------------------------------------------------------------------
 
@@ -123,7 +189,15 @@ class Bench:
     # -- machines ---------------------------------------------------------------------------------
 
     def fresh_runner(self) -> None:
-        """Leave the builder without a layer of what it built, with its downloads and the bases."""
+        """Leave the builder without a layer of what it built, with what it downloaded.
+
+        A daemon keeps the bases, a BuildKit of its own does not.
+        """
+        if self.own:
+            for kind in ("regular", "source.local"):
+                words = ["buildx", "prune", "--all", "--force", f"--filter=type={kind}"]
+                self.builder(*words, check=False, timeout=600)
+            return
         kept = {*self.arguments.values(), self.bases.uv, self.bases.reference, self.bases.common}
         listed = self.builder("images", "--format={{.Repository}}:{{.Tag}}").stdout.split()
         for tag in listed:
@@ -139,9 +213,9 @@ class Bench:
         if left := self.node("images", "--quiet", "--all").stdout.split():
             self.node("image", "rm", "--force", *set(left), check=False, timeout=600)
 
-    def warm(self) -> None:
+    def warm(self, caches: set[str]) -> None:
         """Fill the download caches of the builder, with all that the edits will ask for."""
-        for cache in ("uv", "pip"):
+        for cache in caches:
             form = {"uv": "uv-app", "pip": "pip"}[cache]
             context = self.work / "warm"
             shutil.rmtree(context, ignore_errors=True)
@@ -150,7 +224,12 @@ class Bench:
             (context / ".dockerignore").unlink(missing_ok=True)
             wanted = (context / "Dockerfile").read_text()
             given = {key: text for key, text in self.arguments.items() if f"ARG {key}" in wanted}
-            self.builder.build(context, "bench-warm", build_args=given, timeout=3000)
+            tag, extra = (
+                (None, ["--output=type=cacheonly", "--allow=network.host"])
+                if self.own
+                else ("bench-warm", [])
+            )
+            self.builder.build(context, tag, build_args=given, extra=extra, timeout=3000)
 
     # -- samples ----------------------------------------------------------------------------------
 
@@ -165,17 +244,26 @@ class Bench:
             repository = f"{store.host}/{image.partition(':')[0]}"
             words += [f"--cache-from=type=registry,ref={repository}:main", "--cache-to=type=inline"]
             given["SOURCE_DATE_EPOCH"] = "315532800"
-        before = store.holds()
-        store.meter.reset()
+        if self.own:
+            # The Dockerfile of ours names uv's image, which no registry here has by that name.
+            uv = f"{self.bases.uv}=docker-image://{self.arguments['UV_IMAGE']}"
+            words += ["--allow=network.host", f"--build-context={uv}"]
+        before, had = store.holds(), self.layers
+        meters = [store.meter, *([self.shelf.meter] if self.shelf else [])]
+        for meter in meters:
+            meter.reset()
         begin = time.perf_counter()
         build = self.builder.build(context, None, build_args=given, extra=words, timeout=3000)
         seconds = time.perf_counter() - begin
+        now = {layer["digest"]: layer["size"] for layer in store.manifest(image)["layers"]}
+        self.layers = {**had, **now}
         return {
             "seconds": round(seconds, 2),
             "up": store.meter.up,
-            "down": store.meter.down,
+            "down": sum(meter.down for meter in meters),
             "grown": store.holds() - before,
             "cached": sum(step.cached for step in build.stage_steps()),
+            "new_layers": sorted(size for digest, size in now.items() if digest not in had),
         }
 
     def pull(self, store: Registry, image: str) -> dict:
@@ -186,14 +274,18 @@ class Bench:
         seconds = time.perf_counter() - begin
         return {"seconds": round(seconds, 2), "down": store.meter.down}
 
-    def measure(self, way: Way) -> None:
-        """The whole sequence of one way."""
+    def measure(self, way: Way, wanted: list[str]) -> None:
+        """The sequence of one way: the first publish, a pull, and what is wanted of SCENARIOS."""
         samples: dict[str, dict] = {}
         self.results[way.name] = {"title": way.title, "samples": samples}
+        self.layers = {}
 
         def took(scenario: str, sample: dict) -> None:
             samples[scenario] = sample
-            figures = "  ".join(f"{key} {value:,}" for key, value in sample.items())
+            figures = "  ".join(
+                f"{key} {value if isinstance(value, list) else format(value, ',')}"
+                for key, value in sample.items()
+            )
             say(f"{way.name:14} {scenario:12} {figures}")
 
         with registry(self.work / "registry") as store:
@@ -204,33 +296,45 @@ class Bench:
             self.empty_node()
             took("pull-empty", self.pull(store, main))
 
-            self.fresh_runner()
-            edited = self.context(way, "base")
-            with (edited / "main.py").open("a") as file:
-                file.write(f"\n# {uuid.uuid4()}\n")
-            took("line", self.publish(way, edited, store, main))
-            took("pull-line", self.pull(store, main))
-            for scenario, state in (("version", "version-0"), ("dependency", "small-0")):
+            if "line" in wanted:
                 self.fresh_runner()
-                took(scenario, self.publish(way, self.context(way, state), store, main))
-            took("pull-dependency", self.pull(store, main))
+                edited = self.context(way, "base")
+                with (edited / "main.py").open("a") as file:
+                    file.write(f"\n# {uuid.uuid4()}\n")
+                took("line", self.publish(way, edited, store, main))
+                took("pull-line", self.pull(store, main))
+            for scenario, state in (("version", "version-0"), ("dependency", "small-0")):
+                if scenario in wanted:
+                    self.fresh_runner()
+                    took(scenario, self.publish(way, self.context(way, state), store, main))
+            if "dependency" in wanted:
+                took("pull-dependency", self.pull(store, main))
 
-            self.fresh_runner()
-            took("again", self.publish(way, self.context(way, "base"), store, main))
-            self.pull(store, main)
-            self.fresh_runner()
-            newer = self.bases.fresh()
-            base = newer["UV_PYTHON_IMAGE" if way.form == "uv-package" else "BASE_IMAGE"]
-            more = {name: newer[name] for name in ("BASE_IMAGE", "UV_PYTHON_IMAGE")}
-            took("base", self.publish(way, self.context(way, "base"), store, main, **more))
-            took("pull-base", self.pull(store, main))
-            self.builder("image", "rm", "--force", base, check=False)
+            if "base" in wanted:
+                if wanted[0] != "base":
+                    self.fresh_runner()
+                    self.publish(way, self.context(way, "base"), store, main)
+                    self.pull(store, main)
+                self.fresh_runner()
+                newer = self.fresh()
+                base = newer["UV_PYTHON_IMAGE" if way.form == "uv-package" else "BASE_IMAGE"]
+                more = {name: newer[name] for name in ("BASE_IMAGE", "UV_PYTHON_IMAGE")}
+                took("base", self.publish(way, self.context(way, "base"), store, main, **more))
+                took("pull-base", self.pull(store, main))
+                self.docker("image", "rm", "--force", base, check=False)
 
-            self.fresh_runner()
-            took("second", self.publish(way, self.context(way, "second"), store, other))
-            took("pull-second", self.pull(store, other))
-            samples["second"]["holds"] = store.holds()
+            if "second" in wanted:
+                self.fresh_runner()
+                took("second", self.publish(way, self.context(way, "second"), store, other))
+                took("pull-second", self.pull(store, other))
+                samples["second"]["holds"] = store.holds()
             self.empty_node()
+
+
+def version(program: Path) -> str:
+    """What a BuildKit says of its version."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return " ".join(said.stdout.split()[1:3])
 
 
 def main() -> int:
@@ -238,12 +342,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workload", choices=("small", "jax"), required=True)
     parser.add_argument("--only", help="ways, separated by commas, in the order to measure them")
+    parser.add_argument("--scenarios", help=f"of {','.join(SCENARIOS)}; default: all")
+    parser.add_argument("--buildkitd", type=Path, help="build with this program, a BuildKit's")
     parser.add_argument("--output", type=Path, help="default: results/<workload>.json beside this")
     given = parser.parse_args()
     known = {way.name: way for way in ways()}
     chosen = given.only.split(",") if given.only else list(known)
     if unknown := set(chosen) - set(known):
         parser.error(f"no such way: {', '.join(unknown)}; there are {', '.join(known)}")
+    wanted = given.scenarios.split(",") if given.scenarios else list(SCENARIOS)
+    if unknown := set(wanted) - set(SCENARIOS):
+        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     workload = WORKLOADS[given.workload]
     output = given.output or HERE / "results" / f"{workload.name}.json"
     begun = load()
@@ -253,11 +362,17 @@ def main() -> int:
         engines = [Engine(*rooted.client(work / "config", environment(h))) for h in (one, other)]
         subject = Subject(workload, work / "subject", 1)
         stack.callback(subject.close)
-        bench = Bench(*engines, subject, work)
-        bench.warm()
+        more = []
+        if given.buildkitd:
+            more = [
+                stack.enter_context(buildkit(given.buildkitd, work / "buildkit", engines[0])),
+                stack.enter_context(registry(work / "bases")),
+            ]
+        bench = Bench(*engines, subject, work, *more)
+        bench.warm({"pip" if known[name].form == "pip" else "uv" for name in chosen})
         for name in chosen:
             try:
-                bench.measure(known[name])
+                bench.measure(known[name], wanted)
             except (DockerError, subprocess.TimeoutExpired) as error:
                 # One way that fails says so in the results and does not cost the others.
                 bench.results[name]["error"] = str(error)[-500:]
@@ -267,7 +382,8 @@ def main() -> int:
                 "title": workload.title,
                 "date": datetime.date.today().isoformat(),
                 "command": f"python -m benchmarks.delivery {' '.join(sys.argv[1:])}",
-                "machine": machine(bench.builder),
+                "machine": machine(bench.docker),
+                "buildkit": version(given.buildkitd) if given.buildkitd else None,
                 "load": [begun, load()],
                 "base": {"image": bench.bases.reference, "standin": bench.bases.standin},
                 "ways": bench.results,

@@ -74,6 +74,8 @@ def table(document: dict) -> str:
     for title, rows, key in parts:
         lines += [f"**{title}**", "", f"| | {titles} |", "| --- |" + " ---: |" * len(ways)]
         for scenario, label in rows.items():
+            if not any(scenario in document["ways"][way]["samples"] for way in ways):
+                continue
             cells = " | ".join(cell(document, way, scenario, key) for way in ways)
             lines.append(f"| {label} | {cells} |")
         lines.append("")
@@ -81,11 +83,12 @@ def table(document: dict) -> str:
         if "error" in one:
             lines += [f"{one['title']} failed: `{one['error'].splitlines()[-1]}`", ""]
     machine, base = document["machine"], document["base"]
+    own = document["buildkit"] or machine["builder"]
     standin = " (a stand-in made of Debian's packages and a CPython)" if base["standin"] else ""
     lines.append(
         f"Measured on {document['date']} with `{document['command']}`, one sample each: "
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB of memory, Linux "
-        f"{machine['kernel']}, Docker {machine['docker']} with {machine['builder']}, "
+        f"{machine['kernel']}, Docker {machine['docker']}, built with {own}, "
         f"{machine['storage']}. Load average before {document['load'][0]}, after "
         f"{document['load'][1]}. Base `{base['image']}`{standin}."
     )

@@ -2,7 +2,7 @@
 
 Each takes the project, a source of random numbers and a number for names of its own, and returns
 the lines that it added, by file: an update must leave them. Where a project has no such place, it
-returns nothing.
+returns nothing. They edit projects of other templates as well (rivals.py).
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ PACKAGES = (
 )
 
 
+WORKFLOWS = (".github/workflows/ci.yml", ".github/workflows/test.yml")
+# The step that runs the tests, in Drydock's files and in those of the other templates.
+TESTS = re.compile(
+    r"^( *)- ((run: )?uv run --no-sync pytest|name: (Run the test suite|Test \w+))$", re.MULTILINE
+)
 # In newer versions, owners' lines go above this one.
 OWN = "# Drydock's again"
 
@@ -50,10 +55,12 @@ def _append(project: Path, name: str, *lines: str) -> Lines:
 def _listed(project: Path, name: str, line: str, random: Random, *, sort: bool) -> Lines:
     """Add a line to a list of pyproject.toml: where it sorts, at the end, or anywhere."""
     path = project / "pyproject.toml"
-    found = re.search(rf"^{name} = \[\n((?:    .*\n)*)\]", path.read_text(), re.MULTILINE)
+    found = re.search(rf"^{name} = \[\n((?: +.*\n)*)\]", path.read_text(), re.MULTILINE)
     if not found:
         return {}
     rows = found[1].splitlines()
+    indent = re.match(" *", rows[0])[0] if rows else "    "
+    line = f"{indent}{line}"
     if line in rows:
         return {}
     later = [number for number, row in enumerate(rows) if row > line] if sort else []
@@ -67,20 +74,21 @@ def _listed(project: Path, name: str, line: str, random: Random, *, sort: bool) 
 
 def dependency_as_uv_adds_it(project: Path, random: Random, number: int) -> Lines:
     """`uv add` keeps an alphabetical list in order."""
-    return _listed(
-        project, "dependencies", f'    "{random.choice(PACKAGES)}>=1",', random, sort=True
-    )
+    return _listed(project, "dependencies", f'"{random.choice(PACKAGES)}>=0.1",', random, sort=True)
 
 
 def dependency_by_hand(project: Path, random: Random, number: int) -> Lines:
     """A dependency, anywhere in the list."""
-    return _listed(project, "dependencies", f'    "{random.choice(PACKAGES)}",', random, sort=False)
+    return _listed(project, "dependencies", f'"{random.choice(PACKAGES)}",', random, sort=False)
 
 
 def dev_dependency(project: Path, random: Random, number: int) -> Lines:
     """A tool to develop with."""
     name = random.choice(("ipykernel", "mypy", "pytest-cov", "pytest-xdist"))
-    return _listed(project, "dev", f'    "{name}",', random, sort=random.random() < 0.5)
+    sort = random.random() < 0.5
+    return _listed(project, "dev", f'"{name}",', random, sort=sort) or _listed(
+        project, "ci", f'"{name}",', random, sort=sort
+    )
 
 
 def readme(project: Path, random: Random, number: int) -> Lines:
@@ -98,12 +106,16 @@ def module_and_test(project: Path, random: Random, number: int) -> Lines:
 
 def main(project: Path, random: Random, number: int) -> Lines:
     """A line in main.py."""
+    if not (project / "main.py").is_file():
+        return {}
     return _append(project, "main.py", f"# Ours, {number}.")
 
 
 def training_loop(project: Path, random: Random, number: int) -> Lines:
     """A line in the middle of the longest module of the owner's."""
     modules = [path for path in project.glob("src/*/*.py") if path.stat().st_size > 500]
+    if not modules:
+        return {}
     path = max(modules, key=lambda path: path.stat().st_size)
     lines = path.read_text().splitlines(keepends=True)
     place = len(lines) // 2
@@ -116,8 +128,9 @@ def version(project: Path, random: Random, number: int) -> Lines:
     """Another version of the project."""
     path = project / "pyproject.toml"
     line = f'version = "1.{number}.0"'
-    path.write_text(re.sub(r'^version = ".*"$', line, path.read_text(), count=1, flags=re.M))
-    return {"pyproject.toml": [line]}
+    text, found = re.subn(r'^version = ".*"$', line, path.read_text(), count=1, flags=re.M)
+    path.write_text(text)
+    return {"pyproject.toml": [line]} if found else {}
 
 
 def ruff(project: Path, random: Random, number: int) -> Lines:
@@ -134,9 +147,16 @@ def mypy(project: Path, random: Random, number: int) -> Lines:
 
 def environment_variable(project: Path, random: Random, number: int) -> Lines:
     """A variable in the image."""
-    line = f"ENV OURS_{number}=1"
-    place = OWN if OWN in (project / "Dockerfile").read_text() else "^(USER|ENTRYPOINT|STOPSIGNAL) "
-    return {"Dockerfile": [line]} if _insert(project / "Dockerfile", place, line) else {}
+    line, path = f"ENV OURS_{number}=1", project / "Dockerfile"
+    if not path.is_file():
+        return {}
+    if OWN in path.read_text():
+        place = OWN
+    else:
+        place = random.choice(
+            ("^(USER|ENTRYPOINT|STOPSIGNAL) ", r"^WORKDIR (?!/lock|/opt/compiled)")
+        )
+    return {"Dockerfile": [line]} if _insert(path, place, line) else {}
 
 
 def apt_line(project: Path, random: Random, number: int) -> Lines:
@@ -147,9 +167,15 @@ def apt_line(project: Path, random: Random, number: int) -> Lines:
 
 def copy_line(project: Path, random: Random, number: int) -> Lines:
     """A folder beside the code, in the image."""
+    if not (project / "Dockerfile").is_file():
+        return {}
     _append(project, f"configs/ours_{number}.yaml", "a: 1")
     line = "COPY configs/ configs/"
-    found = _insert(project / "Dockerfile", r"^USER ", line)
+    # Since 0.5.0 the code has a stage of its own.
+    place = random.choice((r"^USER ", r"^COPY --chmod=755 (src/ src/|\*\.py \./)"))
+    if not re.search(place, (project / "Dockerfile").read_text(), re.MULTILINE):
+        place = r"^USER "
+    found = _insert(project / "Dockerfile", place, line)
     _append(project, ".dockerignore", "!configs")
     return {"Dockerfile": [line], ".dockerignore": ["!configs"]} if found else {}
 
@@ -171,27 +197,41 @@ def ci_job(project: Path, random: Random, number: int) -> Lines:
         job = [f"ours {number}:", "  stage: check", f"  script: [echo ours {number}]"]
         name = ".gitlab/ours.yml" if included else ".gitlab-ci.yml"
         return _append(project, name, "", *job)
-    if (project / ".github/workflows/ci.yml").is_file():
-        job = [f"  ours-{number}:", "    runs-on: ubuntu-latest", "    timeout-minutes: 5"]
-        job += ["    steps:", f"      - run: echo ours {number}"]
-        return _append(project, ".github/workflows/ci.yml", "", *job)
+    for name in WORKFLOWS:
+        if (project / name).is_file():
+            job = [f"  ours-{number}:", "    runs-on: ubuntu-latest", "    timeout-minutes: 5"]
+            job += ["    steps:", f"      - run: echo ours {number}"]
+            return _append(project, name, "", *job)
     return {}
 
 
 def ci_step(project: Path, random: Random, number: int) -> Lines:
-    """A step before the tests."""
-    line = f"      - run: echo our step {number}"
-    for name, step, tests in (
-        (".github/workflows/ci.yml", line, r"^      - run: uv run --no-sync pytest$"),
-        (".gitlab-ci.yml", line[2:].replace("run: ", ""), r"^    - uv run --no-sync pytest$"),
-    ):
-        if _insert(project / name, rf"^ *{OWN}", step) or _insert(project / name, tests, step):
-            return {name: [step]}
+    """A step before the tests, or in the place for steps of one's own."""
+    for name in (*WORKFLOWS, ".gitlab-ci.yml"):
+        text = (project / name).read_text() if (project / name).is_file() else ""
+        if found := re.search(rf"^( *){OWN}", text, re.MULTILINE) or TESTS.search(text):
+            command = f"echo our step {number}"
+            line = f"{found[1]}- {command if name == '.gitlab-ci.yml' else f'run: {command}'}"
+            (project / name).write_text(f"{text[: found.start()]}{line}\n{text[found.start() :]}")
+            return {name: [line]}
+    return {}
+
+
+def changed_step(project: Path, random: Random, number: int) -> Lines:
+    """The tests, with a switch more."""
+    for name in (*WORKFLOWS, ".gitlab-ci.yml"):
+        text = (project / name).read_text() if (project / name).is_file() else ""
+        if found := re.search(r"^.* (--no-sync pytest|make test|poe test)$", text, re.MULTILINE):
+            line = f"{found[0]} -x"
+            (project / name).write_text(f"{text[: found.start()]}{line}{text[found.end() :]}")
+            return {name: [line]}
     return {}
 
 
 def hook(project: Path, random: Random, number: int) -> Lines:
     """A hook."""
+    if not (project / ".pre-commit-config.yaml").is_file():
+        return {}
     return _append(
         project,
         ".pre-commit-config.yaml",
@@ -237,6 +277,7 @@ EDITS: tuple[Edit, ...] = (
     gitignore,
     ci_job,
     ci_step,
+    changed_step,
     hook,
     licence,
     deleted_module,

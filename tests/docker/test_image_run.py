@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 import time
 import zipfile
 from collections.abc import Callable
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.serving import hostile
+from benchmarks.serving.clients import Server
 from tests.support import kubernetes
 from tests.support.docker import images
 from tests.support.docker.client import Engine
@@ -57,6 +61,28 @@ def test_the_server_predicts_with_the_model_that_the_training_image_made(
     code, seconds = container.stop(grace=10)
     assert code in (0, 143), container.logs()
     assert seconds < 10
+
+
+def test_bodies_of_hundreds_of_megabytes_do_not_end_a_server_that_has_512(
+    image: Callable, trained: Callable, docker: Engine
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    how = {**image("sklearn-serve").strict(trained("sklearn-train").outputs), "network": "host"}
+    container = docker.start_container(
+        image("sklearn-serve").tag,
+        env={"HOST": "127.0.0.1", "PORT": str(port)},
+        extra=["--memory=512m", "--memory-swap=512m"],
+        **how,
+    )
+    until_ready(container, port=port)
+    server = Server(port, 0, "/predict", "/healthz", b"")
+    for megabytes, declared in ((20, True), (200, True), (200, False)):
+        answer = asyncio.run(hostile.large(server, megabytes, declared))
+        assert answer == {"answers": {413: 1}}
+    assert ask(container, "/predict", {"instances": [ZERO]}, port=port)[0] == 200
+    assert not container.state["OOMKilled"]
 
 
 def test_torchrun_trains_in_two_processes_of_one_container_as_the_readme_starts_it(

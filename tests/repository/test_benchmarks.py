@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report
+from benchmarks.updates import cuda
+from benchmarks.updates import report as updates
 from tests.support import projects
 
 FOLDER = projects.ROOT / "benchmarks"
@@ -33,6 +35,12 @@ def sizes(document: dict, scenario: str) -> list[int]:
 def test_the_tables_and_plots_are_made_from_the_committed_results() -> None:
     stale = [path.name for path, text in report.files().items() if path.read_text() != text]
     assert not stale, f"run python -m benchmarks.report: {stale}"
+
+
+@pytest.mark.parametrize("module", [updates, cuda])
+def test_the_tables_of_the_updates_are_made_from_the_committed_results(module) -> None:
+    made = module.page(json.loads(module.RESULTS.read_text()))
+    assert made.strip() in (FOLDER / "updates" / "README.md").read_text()
 
 
 @measured

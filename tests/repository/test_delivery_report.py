@@ -25,6 +25,7 @@ def run() -> dict:
         "date": "2026-11-26",
         "command": "python -m benchmarks.delivery",
         "machine": {**machine, "builder": "x", "storage": "x"},
+        "buildkit": None,
         "load": ["1.0", "2.0"],
         "base": {"image": "python", "standin": True},
         "ways": {"drydock": ours, "pip": other},

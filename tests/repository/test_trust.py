@@ -11,6 +11,7 @@ from tests.support import projects
 
 EXTENSIONS = projects.ROOT / "extensions"
 PACKAGE = sorted((EXTENSIONS / "drydock").rglob("*.py"))
+SETTLING = sorted((EXTENSIONS / "settling").rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -24,21 +25,23 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def test_copier_runs_nothing_but_the_extension_the_lock_and_three_migrations() -> None:
+def test_copier_runs_nothing_but_the_extension_the_lock_and_four_migrations() -> None:
     config = projects.settings()
     own = [name for name in config["_jinja_extensions"] if name.startswith("extensions/")]
     assert own == ["extensions/entry.py:DrydockExtension"]
     commands = [task["command"] for task in config["_tasks"] + config["_migrations"]]
-    assert [command[0] for command in commands] == ["{{ _copier_python }}"] * 5, "no shell"
-    lock, migration, carry, report, lock_again = (command[1:] for command in commands)
+    assert [command[0] for command in commands] == ["{{ _copier_python }}"] * 6, "no shell"
+    lock, migration, settle, carry, report, lock_again = (command[1:] for command in commands)
     assert lock == lock_again and len(lock) == 1 and "'extensions', 'lock.py'" in lock[0]
     assert "'extensions', 'leave_out_runtime.py'" in migration[0]
     assert "'extensions', 'report.py'" in report[0] and len(report) == 1
     assert migration[1:] == ["{{ package }}"]
+    assert "'extensions', 'settle.py'" in settle[0] and len(settle) == 1
     assert "'extensions', 'carry.py'" in carry[0]
     assert carry[1:] == ["{{ _copier_conf.src_path }}", "{{ _copier_conf.answers_file }}"]
     scripts = {path.name for path in EXTENSIONS.glob("*.py")}
-    assert scripts == {"entry.py", "carry.py", "lock.py", "leave_out_runtime.py", "report.py"}
+    migrations = {"carry.py", "lock.py", "leave_out_runtime.py", "report.py", "settle.py"}
+    assert scripts == {"entry.py"} | migrations
 
 
 def test_the_trusted_code_imports_little() -> None:
@@ -50,6 +53,11 @@ def test_the_trusted_code_imports_little() -> None:
     carry = {"__future__", "pathlib", "shutil", "subprocess", "sys", "tempfile", "copier", "yaml"}
     carry |= {"collections"}
     assert imports(EXTENSIONS / "carry.py") <= carry
+    assert imports(EXTENSIONS / "settle.py") <= lock - {"os", "re"} | {"pathlib", "settling"}
+    settling = {"__future__", "collections", "dataclasses", "difflib", "pathlib", "posixpath", "re"}
+    settling |= {"shlex", "shutil", "subprocess", "tempfile", "typing", "yaml"}
+    for path in SETTLING:
+        assert imports(path) <= settling, path
     assert imports(EXTENSIONS / "entry.py") <= {"sys", "importlib", "pathlib", "uuid"}
     # A module of the package that were imported by its full name would be one of another version.
     calculates = {"difflib", "functools", "inspect", "itertools", "json", "keyword", "operator"}
@@ -73,7 +81,7 @@ def test_the_package_reads_nothing_but_its_catalogue_and_the_driver() -> None:
 
 def test_the_page_about_trust_names_every_file_that_runs() -> None:
     page = (projects.ROOT / "docs" / "trust.md").read_text()
-    for path in (*EXTENSIONS.glob("*.py"), *PACKAGE):
+    for path in (*EXTENSIONS.glob("*.py"), *PACKAGE, *SETTLING):
         name = path.relative_to(EXTENSIONS).as_posix()
         assert f"`{name}`" in page, f"{name} is not described"
 

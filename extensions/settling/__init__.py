@@ -1,0 +1,105 @@
+"""Merge a file of Drydock's with the lines that its owner added, where git sees a conflict.
+
+For settle.py. The edits that conflict are taken out, the rest is merged as Copier did, and each is
+put back where it means the same in this version: in a Dockerfile by what may stand between the two
+places, in YAML by comparing what the documents say. What is not shown to mean the same raises
+`Unclear`, and the file keeps its conflict.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from . import dockerfile, documents
+from .edit import Edit, Unclear
+
+# Lists of patterns, of which the last that fits counts: what was last stays last.
+LISTS = (".dockerignore", ".gitignore")
+YAML = (".github/workflows/ci.yml", ".gitlab-ci.yml", ".pre-commit-config.yaml")
+
+
+def is_known(name: str) -> bool:
+    """Is it a file of which this module knows what its lines mean?"""
+    return name in ("Dockerfile", *LISTS, *YAML)
+
+
+def place(name: str, last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]:
+    """Put an edit where it means the same.
+
+    Args:
+        name: of the file.
+        last: its lines as the last version made it; the edit is one of these.
+        edit: what its owner did.
+        text: the lines of the file to put it into.
+
+    Returns:
+        The lines with the edit, and where it stands, in words.
+
+    Raises:
+        Unclear: there is no such place, or more than one.
+    """
+    if name == "Dockerfile":
+        return dockerfile.place(last, edit, text)
+    if name in YAML:
+        return documents.place(last, edit, text)
+    if edit.start < len(last):
+        raise Unclear(f"the order of patterns counts, and {edit.shown()} is not at the end")
+    return [*text, *edit.lines], "at the end"
+
+
+def merge(
+    name: str, last: list[str], own: list[str], new: list[str]
+) -> tuple[list[str], list[str]]:
+    """Merge a file, with each edit that conflicts at the place where it means the same.
+
+    Args:
+        name: of the file, below the project.
+        last, own, new: its lines, with line ends: as the last version made it, as the owner left
+            it, as this version makes it.
+
+    Returns:
+        The lines, and a sentence for each edit that stands elsewhere now.
+
+    Raises:
+        Unclear: some edit has no such place; the text says why.
+    """
+    edits = [
+        Edit(start, end, own[first:after])
+        for kind, start, end, first, after in _matcher(last, own).get_opcodes()
+        if kind != "equal"
+    ]
+    conflicting = [edit for edit in edits if _merge(edit.applied_to(last), last, new) is None]
+    rest = last
+    for edit in reversed(edits):
+        if edit not in conflicting:
+            rest = edit.applied_to(rest)
+    text = _merge(rest, last, new)
+    if text is None or not conflicting:
+        raise Unclear("your edits and this version's cannot be told apart")
+    said = []
+    for edit in conflicting:
+        text, where = place(name, last, edit, text)
+        said.append(f"{edit.shown()} stands now {where}.")
+    return text, said
+
+
+def _matcher(last: list[str], own: list[str]) -> SequenceMatcher:
+    return SequenceMatcher(None, last, own, autojunk=False)
+
+
+def _merge(own: Sequence[str], last: Sequence[str], new: Sequence[str]) -> list[str] | None:
+    """Merge as Copier does, with `git merge-file`; None where there is a conflict."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("own", "last", "new")]
+        for path, lines in zip(paths, (own, last, new), strict=True):
+            path.write_text("".join(lines), "utf-8", newline="")
+        done = subprocess.run(
+            [shutil.which("git") or "git", "merge-file", "-p", *map(str, paths)],
+            capture_output=True,
+        )
+    return done.stdout.decode().splitlines(keepends=True) if done.returncode == 0 else None

@@ -1,0 +1,113 @@
+"""Where an edit of a YAML file goes: where it changes in the document what it changed before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from .edit import AGAIN, YOURS, Edit, Unclear
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with tags of any name, such as GitLab's `!reference`."""
+
+
+_Loader.add_multi_constructor(
+    "!", lambda loader, tag, node: (tag, loader.construct_sequence(node, deep=True))
+)
+
+
+def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]:
+    """Put a job, a step or a changed line where it changes in `text` what it changed in `last`."""
+    wanted = list(_changes(_load(last), _load(edit.applied_to(last))))
+    only_new = all(old is None for _, old, _ in wanted)
+    for at, replaced, where in _candidates(last, edit, text, anywhere=only_new):
+        lines = edit.lines
+        if where == "at the end" and lines[0].strip() and text[-1].strip():
+            lines = ["\n", *lines] if only_new else lines
+        result = [*text[:at], *lines, *text[at + replaced :]]
+        try:
+            document = _load(result)
+        except Unclear:
+            continue
+        if wanted and list(_changes(_load(text), document)) == wanted:
+            _require_what_jobs_need(document, wanted)
+            return result, where
+    raise Unclear(f"{edit.shown()} stands beside lines that this version changed")
+
+
+def _load(lines: Sequence[str]) -> Any:
+    try:
+        return yaml.load("".join(lines), _Loader)
+    except yaml.YAMLError:
+        raise Unclear("it is no YAML that can be read") from None
+
+
+def _changes(old: Any, new: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any, Any]]:
+    """What differs between two documents: the path, what is gone and what has come.
+
+    Of two lists, it is the items that one has and the other has not.
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _changes(old.get(key), new.get(key), (*path, key))
+    elif isinstance(old, list) and isinstance(new, list):
+        gone = [item for item in old if item not in new]
+        come = [item for item in new if item not in old]
+        if old != new:
+            yield path, gone, come
+    elif old != new:
+        yield path, old, new
+
+
+def _candidates(
+    last: list[str], edit: Edit, text: list[str], *, anywhere: bool
+) -> Iterator[tuple[int, int, str]]:
+    """Lines of `text` at which an edit may stand: a number, how many it replaces, and in words."""
+
+    def only(lines: list[str]) -> int | None:
+        """Where these lines are in `text`, if they are once, there as in `last`."""
+        found = [
+            [n for n in range(len(side)) if side[n : n + len(lines)] == lines]
+            for side in (last, text)
+        ]
+        return found[1][0] if lines and [len(one) for one in found] == [1, 1] else None
+
+    if edit.start != edit.end:
+        if (at := only(last[edit.start : edit.end])) is not None:
+            yield at, edit.end - edit.start, "beside lines that this version changed"
+        return
+    before, after = last[edit.start - 1 : edit.start], last[edit.start : edit.start + 1]
+    above = only(before)
+    if above is not None and YOURS.match("".join(text[above + 1 : above + 2])):
+        ends = (n for n in range(above, len(text)) if AGAIN.match(text[n]))
+        yield next(ends, above + 1), 0, "among the lines that are yours"
+    if (below := only(after)) is not None:
+        yield below, 0, f"above `{after[0].strip()}`"
+    if above is not None:
+        yield above + 1, 0, f"below `{before[0].strip()}`"
+    # The order of jobs has no meaning; that of steps and of hooks has.
+    if anywhere or edit.start == len(last):
+        yield len(text), 0, "at the end"
+
+
+def _require_what_jobs_need(document: dict, changes: Sequence[tuple[tuple, Any, Any]]) -> None:
+    """Raise where a job that came names a job or a stage that this version has not."""
+    jobs = document.get("jobs", document)
+    for path, _, job in changes:
+        if not isinstance(job, dict) or path[-1] not in jobs:
+            continue
+        named: list[Any] = []
+        for key in ("needs", "dependencies", "extends"):
+            value = job.get(key, [])
+            named += value if isinstance(value, list) else [value]
+        for one in named:
+            one = one.get("job") if isinstance(one, dict) else one
+            if one is not None and one not in jobs:
+                raise Unclear(f"{path[-1]} names {one}, which this version does not have")
+        stages = document.get("stages", [])
+        stage = job.get("stage", "test")
+        if stages and not str(path[-1]).startswith(".") and stage not in (*stages, ".pre", ".post"):
+            raise Unclear(f"{path[-1]} is of the stage {stage}, which this version does not have")
