@@ -1,106 +1,90 @@
-"""What the generated training loop costs beside a bare loop of its framework, step by step.
+"""What a generated training loop costs beside a bare loop of its framework.
 
-    uv run python -m benchmarks.loop PROJECT
+    uv run python -m benchmarks.loop [--rounds N] PROJECT...
 
-PROJECT is a generated PyTorch project that is installed (`uv sync`). The same network, optimizer,
-data and loader in both loops, which take turns in one process; the bare one has no signals, no
-checkpoints, no metrics and no progress bar. What is measured is the CPU time of one thread, so that
-the machine may do other work. Prints milliseconds per step, and the share that the generated loop
-takes longer.
+Each PROJECT is a generated project that is installed (`uv sync`). `loops/<framework>.py` has the
+bare loop: the same model, optimizer, examples and batches, and the same evaluation after each
+epoch, without signals, checkpoints, reports and a progress bar. The two take turns in processes of
+their own. What is measured is the CPU time of an epoch, of all threads, so that the machine may do
+other work meanwhile; the first epoch, in which a framework compiles, is left out. Prints a line of
+a table for each project: seconds an epoch, median and quartiles, and the share of the medians by
+which the generated loop takes longer.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import statistics
 import subprocess
-import sys
+import tempfile
+import tomllib
 from pathlib import Path
 
-MEASURE = """
-import importlib, statistics, sys, tempfile, time
-from pathlib import Path
-
-import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import DataLoader
-
-package = next(Path("src").glob("*/train.py")).parent.name
-model, train, settings, examples, runs = (
-    importlib.import_module(f"{package}.{name}")
-    for name in ("model", "train", "settings", "runtime.examples", "runtime.runs")
-)
-torch.set_num_threads(1)
-ROUNDS, EPOCHS, BATCH = 3, 2, 128
-random = np.random.default_rng(0)
-made = examples.split(random.normal(size=(8_000, 24, 24, 1)), random.integers(0, 10, 8_000))
-steps = EPOCHS * -(-len(made.train.labels) // BATCH)
+LOOPS = Path(__file__).parent / "loops"
+FRAMEWORKS = {
+    "torch": "pytorch",
+    "jax": "jax",
+    "tensorflow": "tensorflow",
+    "xgboost": "xgboost",
+    "scikit-learn": "scikit_learn",
+}
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
 
 
-def generated(folder):
-    given = settings.TrainSettings(
-        epochs=EPOCHS, batch_size=BATCH, device="cpu", runs_dir=folder, model_path=f"{folder}/m.pt"
-    )
-    device = torch.device("cpu")
-    with runs.start(given, made.fingerprint(), "cpu") as run:
-        started = time.process_time()
-        train.fit(given, made, run, device)
-        return time.process_time() - started
+def main() -> None:
+    """Measure in the environments of the projects."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("projects", nargs="+", type=Path, metavar="PROJECT")
+    parser.add_argument("--rounds", type=int, default=5, help="of each of the two loops")
+    given = parser.parse_args()
+    print("| framework | bare loop, s an epoch | generated | overhead |")
+    print("| --- | --- | --- | --- |")
+    for project in given.projects:
+        framework, version = framework_of(project.resolve())
+        seconds: dict[str, list[float]] = {"bare": [], "generated": []}
+        for number in range(given.rounds):
+            for kind in sorted(seconds, reverse=bool(number % 2)):
+                seconds[kind] += epochs(project.resolve(), framework, kind)
+        bare, generated = (statistics.median(values) for values in seconds.values())
+        figures = " | ".join(described(values) for values in seconds.values())
+        print(f"| {framework} {version} | {figures} | {generated / bare - 1:+.1%} |", flush=True)
 
 
-def bare():
-    given = settings.TrainSettings(epochs=EPOCHS, batch_size=BATCH)
-    started = time.process_time()
-    net = model.Network(made.info(given))
-    optimizer = torch.optim.AdamW(net.parameters(), lr=given.learning_rate)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: train.learning_rate_factor(step, steps, given.warmup)
-    )
-    loss_function = nn.CrossEntropyLoss()
-    loader = DataLoader(train.as_dataset(made.train), BATCH, shuffle=True)
-    for _ in range(EPOCHS):
-        net.train()
-        for features, labels in loader:
-            loss = loss_function(net(features), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), given.clip_norm)
-            optimizer.step()
-            scheduler.step()
-        train.evaluate(net, made.validation, given)
-    train.evaluate(net, made.test, given)
-    return time.process_time() - started
+def framework_of(project: Path) -> tuple[str, str]:
+    """Return the name of the bare loop for a project, and the version of its framework."""
+    lock = tomllib.loads((project / "uv.lock").read_text("utf-8"))
+    versions = {package["name"]: package.get("version", "") for package in lock["package"]}
+    name = next(name for name in FRAMEWORKS if name in versions)  # all have scikit-learn
+    return FRAMEWORKS[name], versions[name]
 
 
-times = {"bare": [], "generated": []}
-for number in range(ROUNDS + 1):
-    one = bare()
+def epochs(project: Path, framework: str, kind: str) -> list[float]:
+    """Return the CPU seconds of each epoch of one loop but the first."""
     with tempfile.TemporaryDirectory() as folder:
-        other = generated(folder)
-    if number:  # the first round warms up
-        times["bare"].append(one)
-        times["generated"].append(other)
-best = {name: min(values) / steps * 1000 for name, values in times.items()}
-median = {name: statistics.median(values) / steps * 1000 for name, values in times.items()}
-for name in times:
-    print(f"{name}: median {median[name]:.3f} ms, best {best[name]:.3f} ms a step", file=sys.stderr)
-print(f"overhead: median {median['generated'] / median['bare'] - 1:+.1%}, "
-      f"best {best['generated'] / best['bare'] - 1:+.1%}", file=sys.stderr)
-"""
+        result = Path(folder, "epochs.json")
+        subprocess.run(
+            [project / ".venv/bin/python", LOOPS / f"bare_{framework}.py", kind, folder, result],
+            cwd=project,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(project / "src")},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        return json.loads(result.read_text())
 
 
-def main() -> int:
-    """Measure in the environment of the project."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: uv run python -m benchmarks.loop PROJECT")
-    project = Path(sys.argv[1]).resolve()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project / "src")}
-    python = project / ".venv/bin/python"
-    done = subprocess.run(
-        [python, "-c", MEASURE], cwd=project, env=environment, stdout=subprocess.DEVNULL
-    )
-    return done.returncode
+def described(values: list[float]) -> str:
+    """Return median and quartiles as text."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -5,40 +5,19 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import indexes, projects
-from tests.support.host import Unavailable
+from tests.support import projects
 
-# The loopback index has one wheel of torch, for one Python.
-TORCH = {"advanced": True, "framework_version": "2.13.0", "python_version": "3.11"}
-FRAMEWORKS = {"pytorch": TORCH, "jax": {}, "tensorflow": {}, "onnxruntime": {}, "xgboost": {}}
+FRAMEWORKS = ("pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
 KINDS = [
     (framework, workload)
     for framework in FRAMEWORKS
     for workload in ("train", "serve")
     if (framework, workload) != ("onnxruntime", "train")
 ]
-
-
-@pytest.fixture(scope="module")
-def torch_answers() -> Iterator[dict[str, object]]:
-    """Answers for PyTorch, with a stand-in for its index, which only has builds for one Python."""
-    try:
-        wheel = indexes.find_wheel("torch-2.13.0")
-    except Unavailable as missing:
-        pytest.skip(str(missing))
-    index = indexes.Index({name: [wheel] for name in ("cpu", "cu126")}, port=28125)
-    yield TORCH | {"pytorch_index": index.url}
-    index.close()
-
-
-def answers(framework: str, request: pytest.FixtureRequest) -> dict[str, object]:
-    """What to answer for a framework beside its name."""
-    return request.getfixturevalue("torch_answers") if framework == "pytorch" else {}
 
 
 def names(pylock: str) -> set[str]:
@@ -50,18 +29,17 @@ def names(pylock: str) -> set[str]:
 def test_a_cpu_project_runs_and_its_own_tests_pass(
     framework: str,
     workload: str,
+    answers: dict[str, object],
     template: Path,
     tmp_path: Path,
     network: None,
-    request: pytest.FixtureRequest,
 ) -> None:
     project = projects.generate(
         template,
         tmp_path / "demo",
         lock=True,
-        framework=framework,
         workload=workload,
-        **answers(framework, request),
+        **answers,
     )
     projects.run("uv", "sync", "--locked", "--quiet", cwd=project)
     python = project / ".venv/bin/python"
@@ -83,10 +61,10 @@ def test_a_cpu_project_runs_and_its_own_tests_pass(
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_gpu_project_locks_both_builds_and_keeps_cuda_from_the_cpu_one(
     framework: str,
+    answers: dict[str, object],
     template: Path,
     tmp_path: Path,
     network: None,
-    request: pytest.FixtureRequest,
 ) -> None:
     project = projects.generate(
         template,
@@ -94,8 +72,7 @@ def test_a_gpu_project_locks_both_builds_and_keeps_cuda_from_the_cpu_one(
         lock=True,
         accelerator="gpu",
         workload="serve",
-        framework=framework,
-        **answers(framework, request),
+        **answers,
     )
     projects.run("uv", "lock", "--check", cwd=project)
 

@@ -18,6 +18,10 @@ import pytest
 from tests.support import projects
 
 KILLS = int(os.environ.get("DRYDOCK_KILLS", "6"))
+# The other frameworks only where somebody asks for kills: each takes minutes.
+KILLED = ["scikit-learn"]
+if "DRYDOCK_KILLS" in os.environ:
+    KILLED += ["pytorch", "jax", "tensorflow", "xgboost"]
 LIMITED = """
 import resource, runpy, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
@@ -38,9 +42,15 @@ def start(name, **settings):
         return child
     for number, end in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"outputs/{name}.{end}", os.O_WRONLY | os.O_CREAT), number)
-    os._exit(train(TrainSettings(epochs=20, **settings)))
+    try:
+        code = train(TrainSettings(**passes, **settings))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 2
+    os._exit(code)
 
 Path("outputs").mkdir()
+passes = {"rounds": 60} if "rounds" in TrainSettings.model_fields else {"epochs": 20}
 started = time.monotonic()
 os.waitpid(start("0-whole", runs_dir="outputs/other"), 0)
 whole = time.monotonic() - started
@@ -206,8 +216,14 @@ def test_a_full_disk_is_a_sentence(project: Path, limit: int) -> None:
     assert not any("test_accuracy" in line for line in metrics(done.stdout))
 
 
-def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(project: Path) -> None:
-    """DRYDOCK_KILLS=200 kills it that often."""
+@pytest.mark.parametrize("framework", KILLED)
+def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(
+    framework: str, answers: dict[str, object], project: Path, template: Path, tmp_path: Path
+) -> None:
+    """DRYDOCK_KILLS=200 kills it that often, and one of each other framework too."""
+    if framework != "scikit-learn":
+        project = projects.generate(template, tmp_path / "demo", lock=True, **answers)
+        projects.run("uv", "sync", "--locked", "--quiet", cwd=project)
     command = (project / ".venv/bin/python", "-c", KILLER, str(KILLS))
     projects.run(*command, cwd=project, env={"OMP_NUM_THREADS": "1"})
     whole, *killed = sorted(project.glob("outputs/*.out"))
@@ -218,8 +234,13 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(proje
         assert all(line in expected for line in map(json.loads, filter(None, lines))), path
         assert "Traceback" not in path.with_suffix(".err").read_text()
     assert metrics(killed[-1].read_text())[-1] == expected[-1]
+    complete = 0
     for run in folders(project):
         about = json.loads((run / "run.json").read_text())
         if about["state"] == "complete":
+            complete += 1
             assert metrics((run / "metrics.jsonl").read_text()) == expected
             assert not list(run.rglob(".unfinished-*"))
+    assert complete
+    resumed = [path for path in project.glob("outputs/*.err") if "Going on" in path.read_text()]
+    print(f"{framework}: {KILLS} kills, {complete} complete runs, {len(resumed)} times gone on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -233,6 +234,32 @@ def test_ci_builds_what_the_bake_file_says_and_nothing_else(rendered: Rendered) 
         assert not [
             command for command in commands if re.search(r"docker build |push-action", command)
         ]
+
+
+def test_ci_trains_the_model_that_it_serves_on_the_sample_that_is_committed(
+    rendered: Rendered, tmp_path: Path
+) -> None:
+    """An owner's default may name data that CI has not."""
+    for answers, folder in rendered.values():
+        if answers["workload"] == "both" and answers["ci"] != "none":
+            [pipeline] = [*folder.glob(".github/workflows/ci.yml"), *folder.glob(".gitlab-ci.yml")]
+            assert "sh scripts/sample-model.sh\n" in pipeline.read_text()
+            assert "main.py train" not in pipeline.read_text()
+    script = found(rendered, "scripts/sample-model.sh")[0]
+    (tmp_path / "uv").write_text('#!/bin/sh\necho "${DATA:-nothing}:" "$@"\n')
+    (tmp_path / "uv").chmod(0o755)
+    (tmp_path / "tests").mkdir()
+
+    def trained() -> str:
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        return projects.run("sh", script, cwd=tmp_path, env=env).stdout
+
+    default = trained()
+    assert re.fullmatch(r"nothing: run --locked main\.py train --(epochs|rounds) 1 ?\n", default)
+    (tmp_path / "tests/sample.csv").touch()
+    (tmp_path / "tests/smoke-test.conf").write_text("arguments='--target species'\n")
+    assert trained().startswith("tests/sample.csv: ")
+    assert trained().endswith(" 1 --target species\n")
 
 
 def test_yamllint_and_shellcheck_accept_every_file(rendered: Rendered) -> None:

@@ -15,6 +15,7 @@ from . import data, model
 from .runtime import distributed
 from .runtime.distributed import Group
 from .runtime.examples import Data, Examples
+from .runtime.info import Info
 from .runtime.run import Run
 from .runtime.stop import Stop
 from .settings import TrainSettings
@@ -79,12 +80,13 @@ def loss_of(
 def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     info = examples.info(settings)
-    inputs, labels = model.inputs(info, examples.train.features), examples.train.labels
+    inputs, labels = prepare(info, examples.train)
+    validation = prepare(info, examples.validation)
     steps_per_epoch = -(-len(labels) // settings.batch_size)  # rounded up
     steps = settings.epochs * steps_per_epoch
 
-    # Every random number follows from a key and a step or an epoch: there is no state to save.
-    model_key, dropout_key, order_key = jax.random.split(jax.random.key(settings.seed), 3)
+    # Every random number follows from the seed and a step or an epoch: there is no state to save.
+    model_key, dropout_key = jax.random.split(jax.random.key(settings.seed))
     parameters = model.create(info, model_key)
     optimizer = optimizer_of(settings, steps)
     optimizer_state = optimizer.init(parameters)
@@ -95,23 +97,28 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     loss_sum = jnp.zeros(())  # stays on the device: to read it would mean to wait
     step = 0
 
+    # All that a step computes is in here: outside, each operation would be called by itself.
     @partial(
         jax.jit,
-        donate_argnames=("parameters", "optimizer_state"),
+        donate_argnames=("parameters", "optimizer_state", "loss_sum"),
         out_shardings=group.replicated,
     )
     def learn(
         parameters: model.Parameters,
         optimizer_state: optax.OptState,
+        loss_sum: Array,
+        step: int,
+        key: Array,
         inputs: Array,
         labels: Array,
         counts: Array,
-        key: Array,
     ) -> tuple[model.Parameters, optax.OptState, Array]:
-        """Learn from a batch, and return its loss beside the new parameters and state."""
+        """Learn from a batch, and return the new parameters, state and sum of the losses."""
+        key = jax.random.fold_in(key, step)
         loss, gradients = jax.value_and_grad(loss_of)(parameters, inputs, labels, counts, key, bf16)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, parameters)
-        return optax.apply_updates(parameters, updates), optimizer_state, loss
+        parameters = optax.apply_updates(parameters, updates)
+        return parameters, optimizer_state, loss_sum + loss * counts.sum()
 
     leaves, structure = jax.tree.flatten((parameters, optimizer_state, loss_sum))
     if saved := group.load(run.newest_checkpoint):
@@ -132,27 +139,25 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     with Stop() as stop, tqdm(total=steps, initial=step, unit="step", disable=hidden) as progress:
         while step < steps:
             epoch, done = divmod(step, steps_per_epoch)
-            order = jax.random.permutation(jax.random.fold_in(order_key, epoch), len(labels))
-            order = np.asarray(order)
+            order = np.random.default_rng([settings.seed, epoch]).permutation(len(labels))
             for batch in group.batches(order, settings.batch_size)[done:]:
                 exit_code, save_now = group.agree(stop.exit_code, run.is_due)
                 if save_now:
                     save()
                 if exit_code:
                     return exit_code
-                parameters, optimizer_state, loss = learn(
+                parameters, optimizer_state, loss_sum = learn(
                     parameters,
                     optimizer_state,
+                    loss_sum,
+                    step,
+                    dropout_key,
                     *group.take(batch, inputs, labels),
-                    jax.random.fold_in(dropout_key, step),
                 )
-                loss_sum += loss * batch.examples
                 step += 1
                 progress.update()
 
-            validation_loss, validation_accuracy = evaluate(
-                model.Model(parameters, info), examples.validation, settings, group
-            )
+            validation_loss, validation_accuracy = evaluate(parameters, validation, settings, group)
             run.report(
                 step=step,
                 epoch=epoch + 1,
@@ -168,23 +173,27 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
 
     if best := group.load(run.best_checkpoint):
         parameters = group.everywhere(best)
-    net = model.Model(parameters, info)
-    test_loss, test_accuracy = evaluate(net, examples.test, settings, group)
+    test_loss, test_accuracy = evaluate(parameters, prepare(info, examples.test), settings, group)
     if group.is_main:
-        model.save(net, run.model_path)
+        model.save(model.Model(parameters, info), run.model_path)
         run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
     return 0
 
 
+def prepare(info: Info, part: Examples) -> Examples:
+    """Return examples whose features are what the network takes."""
+    return Examples(model.inputs(info, part.features), part.labels)
+
+
 def evaluate(
-    net: model.Model, part: Examples, settings: TrainSettings, group: Group
+    parameters: model.Parameters, prepared: Examples, settings: TrainSettings, group: Group
 ) -> tuple[float, float]:
     """Return the mean loss and the accuracy on these examples, which the devices share."""
-    inputs = model.inputs(net.info, part.features)
+    inputs, labels = prepared
     sums = jax.jit(sums_of, out_shardings=group.replicated)
     loss = right = 0.0
     for batch in group.batches(range(len(inputs)), settings.batch_size):
-        losses, hits = sums(net.parameters, *group.take(batch, inputs, part.labels))
+        losses, hits = sums(parameters, *group.take(batch, inputs, labels))
         loss, right = loss + losses, right + hits
     return float(loss) / len(inputs), float(right) / len(inputs)
 

@@ -46,8 +46,11 @@ def fit(
     steps = settings.epochs * steps_per_epoch
 
     net = model.Network(examples.info(settings)).to(device)
-    parallel = group.parallel(net)
-    forward = torch.compile(parallel) if settings.compile else parallel
+    if settings.compile:
+        # The network within DistributedDataParallel, which torch.compile handles less well:
+        # https://docs.pytorch.org/docs/stable/compile/programming_model.where_to_apply_compile.html
+        net.compile()
+    forward = group.parallel(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
