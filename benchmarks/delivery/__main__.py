@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -259,6 +260,7 @@ class Bench:
         self.layers = {**had, **now}
         return {
             "seconds": round(seconds, 2),
+            "load": round(os.getloadavg()[0], 1),
             "up": store.meter.up,
             "down": sum(meter.down for meter in meters),
             "grown": store.holds() - before,
@@ -331,6 +333,13 @@ class Bench:
             self.empty_node()
 
 
+def command(given: argparse.Namespace) -> str:
+    """The words that a reader would give: where files are is of this machine alone."""
+    words = [f"--workload {given.workload}"]
+    words += [f"--{name} {text}" for name in ("only", "scenarios") if (text := vars(given)[name])]
+    return " ".join([*words, *(["--buildkitd buildkitd"] if given.buildkitd else [])])
+
+
 def version(program: Path) -> str:
     """What a BuildKit says of its version."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
@@ -381,7 +390,7 @@ def main() -> int:
                 "workload": workload.name,
                 "title": workload.title,
                 "date": datetime.date.today().isoformat(),
-                "command": f"python -m benchmarks.delivery {' '.join(sys.argv[1:])}",
+                "command": f"python -m benchmarks.delivery {command(given)}",
                 "machine": machine(bench.docker),
                 "buildkit": version(given.buildkitd) if given.buildkitd else None,
                 "load": [begun, load()],

@@ -135,6 +135,21 @@ def test_conflicts_make_a_draft_that_names_the_files(host: Host, versions: Versi
     assert "| uv |" in said, "the new stack is read out of the template's side"
 
 
+def test_a_conflict_that_was_settled_is_no_draft_and_says_what_moved(
+    versions: Versions, tmp_path: Path
+) -> None:
+    project = versions.project()
+    replace("Dockerfile", "STOPSIGNAL", "ENV OURS=1\nSTOPSIGNAL")(project)
+    projects.commit_all(project, "Mine")
+    host = Host(project, tmp_path, {"GITHUB_ACTIONS": "true"})
+    version = versions.add(and_the_signal)
+    assert "moved      in Dockerfile: `ENV OURS=1`" in host.run(version)
+    said = host.called.read_text()
+    assert "- Dockerfile: `ENV OURS=1` stands" in said
+    assert "--draft" not in said and "changed the same lines" not in said
+    assert "\nENV OURS=1\n" in host.show(f"template-update/{version}", "Dockerfile")
+
+
 @pytest.mark.parametrize("state", ["CLOSED", "MERGED"])
 def test_a_request_that_was_decided_is_not_opened_again(
     host: Host, versions: Versions, state: str

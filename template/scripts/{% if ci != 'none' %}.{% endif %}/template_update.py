@@ -22,6 +22,7 @@ CONFLICT = re.compile(
     r"^<{7} before updating\n.*?^={7}\n(.*?)^>{7} after updating\n",
     re.DOTALL | re.MULTILINE,
 )
+MOVED = re.compile(r"^moved +in (.+)")  # a line of an update that settled a conflict
 
 
 def prepare(folder: Path) -> None:
@@ -30,8 +31,14 @@ def prepare(folder: Path) -> None:
     before = stack()
     version = os.environ.get("TEMPLATE_VERSION")
     copier = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--skip-answered"]
-    if code := subprocess.run([*copier, *([f"--vcs-ref={version}"] if version else [])]).returncode:
-        sys.exit(code)  # Copier has said why.
+    moved = []
+    copier += [f"--vcs-ref={version}"] if version else []
+    with subprocess.Popen(copier, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr, flush=True)
+            moved += MOVED.findall(line)
+    if process.returncode:
+        sys.exit(process.returncode)  # Copier has said why.
     conflicts = git("diff", "--name-only", "--diff-filter=U").splitlines()
     git("add", "--all")
     if not git("diff", "--cached", "--name-only"):
@@ -48,7 +55,7 @@ def prepare(folder: Path) -> None:
     proposal = {
         "branch": branch,
         "title": title,
-        "body": words(before, stack(), conflicts, removed),
+        "body": words(before, stack(), conflicts, moved, removed),
         "draft": bool(conflicts),
     }
     (folder / "proposal.json").write_text(json.dumps(proposal, indent=2))
@@ -75,7 +82,9 @@ def stack() -> dict[str, str]:
     return facts
 
 
-def words(before: dict, after: dict, conflicts: list[str], removed: list[str]) -> str:
+def words(
+    before: dict, after: dict, conflicts: list[str], moved: list[str], removed: list[str]
+) -> str:
     """Say in words what changes, for whoever decides."""
     changed = [
         name
@@ -91,6 +100,9 @@ def words(before: dict, after: dict, conflicts: list[str], removed: list[str]) -
         lines += ["", "This project and the template changed the same lines of:", ""]
         lines += [f"- `{name}`" for name in conflicts]
         lines += ["", "Edit what stands between the markers, run `uv lock`, push to this branch."]
+    if moved:
+        lines += ["", "Lines of this project that stand elsewhere now, where they mean the same:", ""]
+        lines += [f"- {line}" for line in moved]
     if removed:
         lines += ["", "Removed, since the template has none with these answers any more:", ""]
         lines += [f"- `{name}`" for name in removed]
