@@ -91,7 +91,7 @@ def test_a_cuda_build_from_the_pytorch_index_is_locked_beside_the_cpu_build(
     template: Path, tmp_path: Path, network: None, torch_answers: dict
 ) -> None:
     """CUDA 12.6 is not on PyPI: both builds come from indexes of their own."""
-    more = {"accelerator": "gpu", "framework": "pytorch", "cuda": "12.6", "gpus": ["V100"]}
+    more = {"accelerator": "gpu", "cuda": "12.6", "gpus": ["V100"]}
     project = projects.generate(template, tmp_path / "demo", lock=True, **torch_answers, **more)
     lock = tomllib.loads((project / "uv.lock").read_text())
     origins = {

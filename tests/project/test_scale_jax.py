@@ -15,7 +15,7 @@ from tests.support import kubernetes, projects, training
 from tests.support.slurm import Cluster
 from tests.support.training import Started
 
-EPOCHS = 2
+EPOCHS = 4  # an epoch is over in half a second: a kill has to come before the last one ends
 FLAGS = ("--epochs", str(EPOCHS), "--batch-size", "8")
 DEVICES = "--xla_force_host_platform_device_count=4"
 

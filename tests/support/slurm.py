@@ -6,6 +6,7 @@ https://slurm.schedmd.com/programmer_guide.html#multiple_slurmd_support
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -114,9 +115,9 @@ class Cluster:
         return self.state(job)
 
     def train_and_kill_one(self, project: Path, script: str) -> None:
-        """Submit a script that trains on both nodes, and kill one of its processes in epoch 2.
+        """Submit a script that trains on both nodes, and kill one of its processes after epoch 1.
 
-        The job has to be requeued, to go on from the end of epoch 1, and to complete.
+        The job has to be requeued, to go on from the end of an epoch, and to complete.
         """
         job = self.submit(project, script)
         log = project / "slurm.out"
@@ -128,7 +129,8 @@ class Cluster:
                 os.kill(pid, signal.SIGKILL)
         assert self.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
         assert "Restarts=1" in self.run("scontrol", "show", "job", job)
-        assert first in log.read_text()
+        [resumed] = re.findall(r"Going on from .*last-(\d+)\.zip", log.read_text())
+        assert int(resumed) % STEPS == 0
 
     def _wait_for_nodes(self) -> None:
         deadline = time.monotonic() + 60
