@@ -55,7 +55,10 @@ def cell(document: dict, way: str, scenario: str, key: str) -> str:
         return amount(sample[key])
     ours = document["ways"].get(OURS, {}).get("samples", {}).get(scenario)
     text = f"{sample[key]:.3g} s"
-    return text if way == OURS or not ours else f"{text} (×{sample[key] / ours[key]:.2g})"
+    if way == OURS or not ours:
+        return text
+    ratio = sample[key] / ours[key]
+    return f"{text} (×{ratio:.2g})" if ratio < 100 else f"{text} (×{ratio:.0f})"
 
 
 def table(document: dict) -> str:
