@@ -20,12 +20,12 @@ def report() -> list[str]:
         none, and where git does not answer.
     """
     lines = []
-    if conflicts := _changed("--diff-filter=U"):
+    if conflicts := changed("--diff-filter=U"):
         lines.append(
             f"conflicts  in {', '.join(conflicts)}: both you and the template changed the same "
             "lines. Edit them between <<<<<<< and >>>>>>>, then `git add` them."
         )
-    if gone := _changed("--diff-filter=D", "HEAD"):
+    if gone := changed("--diff-filter=D", "HEAD"):
         lines.append(
             f"removed    {', '.join(gone)}: with these answers this version has none. What you had "
             f"in it: git show HEAD:./{gone[0]}"
@@ -33,7 +33,7 @@ def report() -> list[str]:
     return lines
 
 
-def _changed(*words: str) -> list[str]:
+def changed(*words: str) -> list[str]:
     """Names of files below the working directory that `git diff` lists, sorted."""
     git = shutil.which("git")
     if git is None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from report import changed
 from settling import is_known, merge
 from settling.edit import Unclear
 
@@ -30,7 +31,7 @@ def settle() -> list[str]:
         Lines for the terminal: what stands elsewhere now, and which file waits for its owner.
     """
     said = []
-    for name in filter(is_known, _conflicting()):
+    for name in filter(is_known, changed("--diff-filter=U")):
         versions = [_git("show", f":{stage}:./{name}") for stage in (LAST, OWN, NEW)]
         if not all(versions):
             continue
@@ -47,12 +48,6 @@ def settle() -> list[str]:
         _git("reset", "--quiet", "--", name)  # to git, the conflict is there until then
         said += [f"moved      in {name}: {line}" for line in places]
     return said
-
-
-def _conflicting() -> list[str]:
-    """Names of files below the working directory that have conflicts."""
-    names = _git("diff", "--name-only", "--relative", "-z", "--diff-filter=U")
-    return sorted({name for name in names.split("\0") if name})
 
 
 def _git(*words: str) -> str:

@@ -313,7 +313,7 @@ class Bench:
                 took("pull-dependency", self.pull(store, main))
 
             if "base" in wanted:
-                if wanted[0] != "base":
+                if not {"line", "version", "dependency"}.isdisjoint(wanted):
                     self.fresh_runner()
                     self.publish(way, self.context(way, "base"), store, main)
                     self.pull(store, main)

@@ -52,13 +52,18 @@ def start(name, **settings):
 Path("outputs").mkdir()
 passes = {"rounds": 60} if "rounds" in TrainSettings.model_fields else {"epochs": 20}
 started = time.monotonic()
-os.waitpid(start("0-whole", runs_dir="outputs/other"), 0)
+child, first = start("0-whole", runs_dir="outputs/other"), None
+while os.waitpid(child, os.WNOHANG) == (0, 0):
+    if first is None and list(Path("outputs/other").glob("*/checkpoints/last-*")):
+        first = time.monotonic() - started
+    time.sleep(0.01)
 whole = time.monotonic() - started
 luck, kills, number = random.Random(12), 0, 0
 while kills < int(sys.argv[1]):
     number += 1
     child = start(f"1-{number:04}")
-    time.sleep(luck.uniform(0, whole / 3))
+    # As often before the first checkpoint, where JAX compiles for seconds, as after it.
+    time.sleep(luck.choice((luck.uniform(0, first), luck.uniform(first, (first + whole) / 2))))
     os.kill(child, signal.SIGKILL)
     kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
 os.waitpid(start("2-last"), 0)
@@ -244,3 +249,5 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(
     assert complete
     resumed = [path for path in project.glob("outputs/*.err") if "Going on" in path.read_text()]
     print(f"{framework}: {KILLS} kills, {complete} complete runs, {len(resumed)} times gone on")
+    # A few kills may all come before the first checkpoint; so many show nothing if they do.
+    assert resumed or KILLS < 20
