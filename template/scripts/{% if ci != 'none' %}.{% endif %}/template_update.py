@@ -101,7 +101,7 @@ def words(
         lines += [f"- `{name}`" for name in conflicts]
         lines += ["", "Edit what stands between the markers, run `uv lock`, push to this branch."]
     if moved:
-        lines += ["", "Lines of this project that stand elsewhere now, where they mean the same:", ""]
+        lines += ["", "Lines of this project that stand elsewhere now, meaning the same:", ""]
         lines += [f"- {line}" for line in moved]
     if removed:
         lines += ["", "Removed, since the template has none with these answers any more:", ""]
