@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from report import changed
-from settling import is_known, merge
+from settling import is_known, lines, merge
 from settling.edit import Unclear
 
 LAST, OWN, NEW = 1, 2, 3  # git's numbers of the three versions, which it calls stages
@@ -36,7 +36,7 @@ def settle() -> list[str]:
         if not all(versions):
             continue
         try:
-            text, places = merge(name, *(version.splitlines(keepends=True) for version in versions))
+            text, places = merge(name, *map(lines, versions))
         except Unclear as error:
             said.append(f"stays      {name} has a conflict: {error}.")
             continue

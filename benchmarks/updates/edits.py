@@ -180,6 +180,183 @@ def copy_line(project: Path, random: Random, number: int) -> Lines:
     return {"Dockerfile": [line], ".dockerignore": ["!configs"]} if found else {}
 
 
+def _in_last_stage(project: Path, *lines: str, before: str = r"^USER ") -> Lines:
+    """Lines in the stage that makes the image, or in the place that is the owner's."""
+    path = project / "Dockerfile"
+    if not path.is_file():
+        return {}
+    place = OWN if OWN in path.read_text() else before
+    return {"Dockerfile": list(lines)} if _insert(path, place, *lines) else {}
+
+
+def variable_in_a_list(project: Path, random: Random, number: int) -> Lines:
+    """A line more in an ENV that sets several variables."""
+    path = project / "Dockerfile"
+    text = path.read_text() if path.is_file() else ""
+    listed = list(re.finditer(r"^    [A-Z_]+=\S+ \\\n", text, re.MULTILINE))
+    last = text.rfind("\nFROM base")
+    listed = [found for found in listed if found.start() > last and "UV_" not in found[0]]
+    if not listed:
+        return {}
+    line, at = f"    OURS_{number}=1 \\", random.choice(listed).end()
+    path.write_text(f"{text[:at]}{line}\n{text[at:]}")
+    return {"Dockerfile": [line]}
+
+
+def changed_variable(project: Path, random: Random, number: int) -> Lines:
+    """Another value of a variable that Drydock sets."""
+    path = project / "Dockerfile"
+    text = path.read_text() if path.is_file() else ""
+    found = re.search(r"^( +PYTHONFAULTHANDLER=)1( \\)?$", text, re.MULTILINE)
+    if not found:
+        return {}
+    line = f"{found[1]}0{found[2] or ''}"
+    path.write_text(f"{text[: found.start()]}{line}{text[found.end() :]}")
+    return {"Dockerfile": [line]}
+
+
+def revision_label(project: Path, random: Random, number: int) -> Lines:
+    """The commit as a label, by a build argument."""
+    lines = f"ARG GIT_SHA_{number}=unknown", f"LABEL org.example.revision=$GIT_SHA_{number}"
+    return _in_last_stage(project, *lines)
+
+
+def tool_on_path(project: Path, random: Random, number: int) -> Lines:
+    """A folder more on PATH."""
+    return _in_last_stage(project, f"ENV PATH=/opt/ours-{number}/bin:$PATH", before="^WORKDIR /app")
+
+
+def copied_file(project: Path, random: Random, number: int) -> Lines:
+    """A file beside the code, in the image."""
+    added = _in_last_stage(project, f"COPY ours_{number}.toml ./", before="^COPY --chmod=755 src/")
+    if not added:
+        return {}
+    _append(project, f"ours_{number}.toml", "a = 1")
+    _append(project, ".dockerignore", f"!ours_{number}.toml")
+    return added | {".dockerignore": [f"!ours_{number}.toml"]}
+
+
+def copied_tool(project: Path, random: Random, number: int) -> Lines:
+    """A program of another image."""
+    line = "COPY --from=busybox:1.37 /bin/busybox /usr/local/bin/busybox"
+    return _in_last_stage(project, line)
+
+
+def other_step(project: Path, random: Random, number: int) -> Lines:
+    """A RUN that is no apt-get."""
+    return _in_last_stage(project, f"RUN echo {number} >/etc/ours")
+
+
+def port(project: Path, random: Random, number: int) -> Lines:
+    """A port for metrics."""
+    return _in_last_stage(project, f"EXPOSE 90{number:02}", before="^STOPSIGNAL")
+
+
+def default_arguments(project: Path, random: Random, number: int) -> Lines:
+    """Arguments of main.py."""
+    if not (project / "Dockerfile").is_file():
+        return {}
+    return _append(project, "Dockerfile", 'CMD ["--help"]')
+
+
+def newer_action(project: Path, random: Random, number: int) -> Lines:
+    """What Dependabot does: another version of an action, in each place."""
+    for name in WORKFLOWS:
+        text = (project / name).read_text() if (project / name).is_file() else ""
+        found = re.search(r"actions/checkout@.*$", text, re.MULTILINE)
+        if found:
+            line = f"actions/checkout@{'0' * 39}{number} # v99.0.{number}"
+            text = text.replace(found[0], line)
+            (project / name).write_text(text)
+            return {name: [row for row in text.splitlines() if line in row][:1]}
+    return {}
+
+
+def started_by_hand(project: Path, random: Random, number: int) -> Lines:
+    """A button to start the CI."""
+    for name in WORKFLOWS:
+        if _insert(project / name, r"^  pull_request:.*\n", "  workflow_dispatch:", after=True):
+            return {name: ["  workflow_dispatch:"]}
+    return {}
+
+
+def job_settings(project: Path, random: Random, number: int) -> Lines:
+    """A variable and a service of the job that tests."""
+    for name in WORKFLOWS:
+        lines = "    env:", f"      OURS_{number}: 1"
+        text = (project / name).read_text() if (project / name).is_file() else ""
+        place = re.search(r"^    runs-on: .*\n", text, re.MULTILINE)
+        if place and not re.match("    env:", text[place.end() :]):
+            _insert(project / name, r"^    runs-on: .*\n", *lines, after=True)
+            return {name: [lines[1]]}
+    name = ".gitlab-ci.yml"
+    line = f"    OURS_{number}: 1"
+    if _insert(project / name, r"^  variables:\n", line, after=True):
+        return {name: [line]}
+    return {}
+
+
+def step_with_condition(project: Path, random: Random, number: int) -> Lines:
+    """A step of several lines, before the tests or in the place for steps of one's own."""
+    for name in WORKFLOWS:
+        text = (project / name).read_text() if (project / name).is_file() else ""
+        if found := re.search(rf"^( *){OWN}", text, re.MULTILINE) or TESTS.search(text):
+            lines = [f"- run: echo condition {number}", "  if: github.event_name == 'push'"]
+            lines = [f"{found[1]}{line}" for line in lines]
+            added = "".join(f"{line}\n" for line in lines)
+            (project / name).write_text(f"{text[: found.start()]}{added}{text[found.start() :]}")
+            return {name: lines}
+    return {}
+
+
+def deleted_step(project: Path, random: Random, number: int) -> Lines:
+    """The linter of the Dockerfile goes; the first line stands for the file."""
+    for name in (*WORKFLOWS, ".gitlab-ci.yml"):
+        text = (project / name).read_text() if (project / name).is_file() else ""
+        if found := re.search(r"^.*hadolint Dockerfile\n", text, re.MULTILINE):
+            (project / name).write_text(text[: found.start()] + text[found.end() :])
+            return {name: text.splitlines()[:1]}
+    return {}
+
+
+def switches_of_pytest(project: Path, random: Random, number: int) -> Lines:
+    """A setting of pytest."""
+    line = f'markers = ["slow_{number}"]'
+    head = r"^\[tool\.pytest\.ini_options\]\n|^\[tool\.pytest\]\n"
+    place = _insert(project / "pyproject.toml", head, line, after=True)
+    return {"pyproject.toml": [line]} if place else {}
+
+
+def longer_lines(project: Path, random: Random, number: int) -> Lines:
+    """Another length of lines for ruff."""
+    path = project / "pyproject.toml"
+    line = f"line-length = {120 + number}"
+    text, found = re.subn(r"^line-length = .*$", line, path.read_text(), count=1, flags=re.M)
+    path.write_text(text)
+    return {"pyproject.toml": [line]} if found else {}
+
+
+def gitignore_by_topic(project: Path, random: Random, number: int) -> Lines:
+    """A pattern where its like stand."""
+    line = f".ours_cache_{number}/"
+    place = _insert(project / ".gitignore", r"^__pycache__/?\n", line, after=True)
+    return {".gitignore": [line]} if place else {}
+
+
+def bake_target(project: Path, random: Random, number: int) -> Lines:
+    """A platform more to build for."""
+    if not (project / "docker-bake.hcl").is_file():
+        return {}
+    return _append(
+        project,
+        "docker-bake.hcl",
+        "",
+        f'target "ours-{number}" {{',
+        '  platforms = ["linux/arm64"]',
+        "}",
+    )
+
+
 def dockerignore(project: Path, random: Random, number: int) -> Lines:
     """A pattern that stays out of the image."""
     return _append(project, ".dockerignore", f"src/ours_{number}")
@@ -273,6 +450,24 @@ EDITS: tuple[Edit, ...] = (
     environment_variable,
     apt_line,
     copy_line,
+    variable_in_a_list,
+    changed_variable,
+    revision_label,
+    tool_on_path,
+    copied_file,
+    copied_tool,
+    other_step,
+    port,
+    default_arguments,
+    newer_action,
+    started_by_hand,
+    job_settings,
+    step_with_condition,
+    deleted_step,
+    switches_of_pytest,
+    longer_lines,
+    gitignore_by_topic,
+    bake_target,
     dockerignore,
     gitignore,
     ci_job,

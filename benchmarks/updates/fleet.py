@@ -40,6 +40,8 @@ class Repository:
     edits: list[str] = field(default_factory=list)
     lines: Lines = field(default_factory=dict)
     """The owner's lines by file; an empty list is a file that the owner deleted."""
+    touched: dict[str, list[str]] = field(default_factory=dict)
+    """The names of the edits of each file."""
     updates: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -109,6 +111,7 @@ def edit(made: Repository, random: Random) -> None:
             made.edits.append(one.__name__)
         for name, lines in added.items():
             made.lines.setdefault(name, []).extend(lines)
+            made.touched.setdefault(name, []).append(one.__name__)
     projects.commit_all(made.folder, "Our own work")
 
 
@@ -153,6 +156,7 @@ def update(
             conflicts.add(name.removesuffix(".rej"))
             (folder / name).unlink()
     note["conflicts"] = sorted(conflicts)
+    note["edits of these"] = {name: repository.touched.get(name, []) for name in note["conflicts"]}
     projects.commit_all(folder, f"Update to {version}")
 
 

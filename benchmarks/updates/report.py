@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def summary(fleet: Sequence[Repository]) -> dict[str, Any]:
         },
         "refused": Counter(note["refused"] for note in updates if "refused" in note),
         "conflicts by file": Counter(name for note in updates for name in note["conflicts"]),
+        "conflicts by reason": Counter(reason for note in updates for reason in _reasons(note)),
         "moved": Counter(line for note in updates for line in note["moved"]),
         "problems": [f"{one.folder.parent.name}: {text}" for one in fleet for text in one.problems],
         "updates with a conflict": [
@@ -71,10 +73,20 @@ def page(result: dict[str, Any]) -> str:
     ]
     head = ("made by", "updates", "without a conflict", "with lines moved", "lost lines", "median")
     lines = list(table(head, rows))
-    for left in result["updates with a conflict"]:
-        why = " ".join(left["stays"]) or f"In {', '.join(left['conflicts'])}."
-        lines.append(f"- Repository {int(left['repository'])}, from {left['from']}: {why}")
+    if result["conflicts by reason"]:
+        rows = sorted(result["conflicts by reason"].items(), key=lambda row: (-row[1], row[0]))
+        lines += table(("Drydock's conflicts: in which file, and why", "number"), rows)
     return "\n".join(lines)
+
+
+def _reasons(note: dict[str, Any]) -> Iterator[str]:
+    """Why an update left each of its conflicts, without what differs between repositories."""
+    for name in note["conflicts"]:
+        begin = f"{name} has a conflict: "
+        said = [line.removeprefix(begin) for line in note["stays"] if line.startswith(begin)]
+        edits = ", ".join(sorted(set(note["edits of these"][name])))
+        why = said[0] if said else f"a file that is not settled, edited by {edits}."
+        yield f"{name}: {re.sub(r'[0-9]+', 'N', why)}"
 
 
 def _row(figures: dict[str, Any]) -> tuple[object, ...]:

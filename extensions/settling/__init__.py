@@ -8,6 +8,7 @@ places, in YAML by comparing what the documents say. What is not shown to mean t
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,17 +16,22 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from . import dockerfile, documents
+from . import dockerfile, documents, patterns
 from .edit import Edit, Unclear
 
-# Lists of patterns, of which the last that fits counts: what was last stays last.
 LISTS = (".dockerignore", ".gitignore")
-YAML = (".github/workflows/ci.yml", ".gitlab-ci.yml", ".pre-commit-config.yaml")
+HOOKS = ".pre-commit-config.yaml"
+YAML = (".github/workflows/ci.yml", ".gitlab-ci.yml", HOOKS)
 
 
 def is_known(name: str) -> bool:
     """Is it a file of which this module knows what its lines mean?"""
     return name in ("Dockerfile", *LISTS, *YAML)
+
+
+def lines(text: str) -> list[str]:
+    """Cut a text into lines as git does, each with its end."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def place(name: str, last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]:
@@ -46,10 +52,8 @@ def place(name: str, last: list[str], edit: Edit, text: list[str]) -> tuple[list
     if name == "Dockerfile":
         return dockerfile.place(last, edit, text)
     if name in YAML:
-        return documents.place(last, edit, text)
-    if edit.start < len(last):
-        raise Unclear(f"the order of patterns counts, and {edit.shown()} is not at the end")
-    return [*text, *edit.lines], "at the end"
+        return documents.place(last, edit, text, ends_alike=name == HOOKS)
+    return patterns.place(last, edit, text)
 
 
 def merge(
@@ -69,7 +73,7 @@ def merge(
         Unclear: some edit has no such place; the text says why.
     """
     edits = [
-        Edit(start, end, own[first:after])
+        Edit(start, last[start:end], own[first:after])
         for kind, start, end, first, after in _matcher(last, own).get_opcodes()
         if kind != "equal"
     ]
@@ -84,7 +88,9 @@ def merge(
     said = []
     for edit in conflicting:
         text, where = place(name, last, edit, text)
-        said.append(f"{edit.shown()} stands now {where}.")
+        said.append(edit.moved(where))
+    if name == "Dockerfile":
+        dockerfile.check(last, own, text, conflicting)
     return text, said
 
 
@@ -96,10 +102,10 @@ def _merge(own: Sequence[str], last: Sequence[str], new: Sequence[str]) -> list[
     """Merge as Copier does, with `git merge-file`; None where there is a conflict."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, name) for name in ("own", "last", "new")]
-        for path, lines in zip(paths, (own, last, new), strict=True):
-            path.write_text("".join(lines), "utf-8", newline="")
+        for path, side in zip(paths, (own, last, new), strict=True):
+            path.write_text("".join(side), "utf-8", newline="")
         done = subprocess.run(
             [shutil.which("git") or "git", "merge-file", "-p", *map(str, paths)],
             capture_output=True,
         )
-    return done.stdout.decode().splitlines(keepends=True) if done.returncode == 0 else None
+    return lines(done.stdout.decode()) if done.returncode == 0 else None

@@ -1,103 +1,149 @@
-"""Where an edit of a Dockerfile goes: behind all that fills the image, if it may be there."""
+"""Where an edit of a Dockerfile goes: behind all that fills the image, or to the same lines."""
 
 from __future__ import annotations
 
-import posixpath
 import re
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from .edit import AGAIN, Edit, Unclear
+from .edit import AGAIN, Edit, Unclear, same_lines
+from .instructions import (
+    Instruction,
+    beginning,
+    instructions,
+    named,
+    overlap,
+    read,
+    stage,
+    value,
+    written,
+)
 
-
-@dataclass(frozen=True)
-class Instruction:
-    """An instruction of a Dockerfile, on the lines from `start` to before `end`."""
-
-    start: int
-    end: int
-    text: str
-
-    @property
-    def word(self) -> str:
-        """ENV, RUN and so on."""
-        return self.text.split(maxsplit=1)[0].upper()
-
-    @property
-    def names(self) -> set[str]:
-        """What it sets: variables, or labels, which are not mistaken for such."""
-        if self.word not in ("ENV", "ARG", "LABEL"):
-            return set()
-        words = _words(self)
-        pairs = words if "=" in words[0] or self.word == "ARG" else words[:1]
-        return {("label " if self.word == "LABEL" else "") + pair.split("=")[0] for pair in pairs}
-
-
-def _instructions(lines: Sequence[str]) -> list[Instruction]:
-    """The instructions of a Dockerfile, or of some lines of one, without comments."""
-    found: list[Instruction] = []
-    open_at, parts = -1, []
-    for number, line in enumerate(lines):
-        bare = line.strip()
-        if not bare or bare.startswith("#"):
-            continue
-        open_at = number if open_at < 0 else open_at
-        parts.append(bare.removesuffix("\\").strip())
-        if not bare.endswith("\\"):
-            found.append(Instruction(open_at, number + 1, " ".join(parts)))
-            open_at, parts = -1, []
-    if parts:
-        raise Unclear(f"`{parts[0]}` does not end where your lines do")
-    return found
-
-
-def _words(instruction: Instruction) -> list[str]:
-    """The words of an instruction after its first, without options."""
-    try:
-        words = shlex.split(instruction.text)[1:]
-    except ValueError as error:
-        raise Unclear(f"`{instruction.text}` cannot be read ({error})") from None
-    words = [word for word in words if not word.startswith("--")]
-    if not words:
-        raise Unclear(f"`{instruction.text}` says nothing")
-    return words
+# What its owner may change or delete where it stands; RUN, COPY and FROM fill the image.
+ABOUT = ("CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL", "USER")
+# These may change places with each other where none reads what the other one sets.
+APART = ("ENV", "EXPOSE", "LABEL")
 
 
 def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]:
-    """Put whole instructions at the end of the owner's place, behind all that fills the image."""
-    if edit.start != edit.end:
-        raise Unclear(f"you changed a line that this version changed, to {edit.shown()}")
-    own, old = _instructions(edit.lines), _instructions(last)
-    if any(one.start < edit.start < one.end for one in old):
-        raise Unclear(f"{edit.shown()} stands inside an instruction")
-    ends = [number for number, line in enumerate(text) if AGAIN.match(line)]
+    """Put whole instructions at the end of the owner's place, behind all that fills the image.
+
+    What its owner changed within an instruction goes to the same lines of this version.
+    """
+    old, now = instructions(last), instructions(text)
+    if edit.gone or any(one.start < edit.start < one.end for one in old):
+        return _changed(last, edit, text), "where this version has the same lines"
+    own = instructions(edit.lines)
+    ends = _ends(text)
     if not own or len(ends) != 1:
         raise Unclear(f"there is no place for {edit.shown()}")
-    now = _instructions(text)
     passed = [one for one in old if one.start >= edit.start]
-    # The owner's place is in the stage that was the last one before there was such a place.
-    places = [number for number, line in enumerate(last) if AGAIN.match(line)] or [len(last)]
-    if _stage(old, edit.start)[:1] != _stage(old, places[0])[:1]:
+    if stage(old, edit.start)[:1] != stage(old, _own_place(last))[:1]:
         raise Unclear(f"{edit.shown()} stands in a stage that is Drydock's")
     later = [one for one in now if one.start >= ends[0]]
-    above = (_stage(old, edit.start), _stage(now, ends[0]))
+    above = (stage(old, edit.start), stage(now, ends[0]))
     for one in own:
         if reason := _not_to_move(one, passed, later, above):
             raise Unclear(f"`{one.text}` {reason}")
     result = [*text[: ends[0]], *edit.lines, *text[ends[0] :]]
     expected = [one.text for one in now if one.start < ends[0]]
     expected += [one.text for one in (*own, *later)]
-    if [one.text for one in _instructions(result)] != expected:
+    if [one.text for one in instructions(result)] != expected:
         raise Unclear(f"{edit.shown()} would not be read as it is written")
     return result, "among the lines that are yours, near the end"
 
 
-def _stage(instructions: Sequence[Instruction], line: int) -> list[Instruction]:
-    """The instructions of a stage above a line of it."""
-    above = [one for one in instructions if one.start < line]
-    first = max((n for n, one in enumerate(above) if one.word == "FROM"), default=0)
-    return above[first:]
+def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit]) -> None:
+    """Raise where what moved is in another stage, reads another value or passed what may need it.
+
+    Args:
+        last, own: as `merge` has them.
+        text: the lines as they are to be.
+        moved: the edits that stand elsewhere in it.
+    """
+    mine, result = instructions(own), instructions(text)
+    known = {one.text for one in instructions(last)}
+    come = [number for number, one in enumerate(mine) if one.text not in known]
+    places = {one.text: number for number, one in enumerate(result)}
+    there = [number for number in come if mine[number].text in places]
+    for before in there:
+        for after in (number for number in there if number > before):
+            one, other = mine[before], mine[after]
+            if places[one.text] > places[other.text] and not _apart(one, other):
+                raise Unclear(f"`{other.text}` may need `{one.text}`, which would stand below it")
+    whole = {one.text for edit in moved if not edit.gone for one in _whole(edit)}
+    for number in (number for number in there if mine[number].text in whole):
+        one, at = mine[number], places[mine[number].text]
+        if sum(other.text == one.text for other in (*mine, *result)) != 2:
+            raise Unclear(f"`{one.text}` would stand there twice")
+        if not _same_stage(last, own, one.start, text, result[at].start):
+            raise Unclear(f"`{one.text}` stands in a stage of yours")
+        for name in read(one):
+            if value(mine, number, name) != value(result, at, name):
+                raise Unclear(f"`{one.text}` takes another value of {name} there")
+        source = re.search(r" --from=(\S+)", one.text)
+        if source and not _is_image(source[1]) and not _own_stage(source[1], last, mine, result):
+            raise Unclear(f"`{one.text}` copies from a stage that may be another one there")
+
+
+def _ends(lines: Sequence[str]) -> list[int]:
+    """Where the owner's place ends."""
+    return [number for number, line in enumerate(lines) if AGAIN.match(line)]
+
+
+def _own_place(lines: Sequence[str]) -> int:
+    """A line of the stage that the owner's place is in, or was: it was the last one."""
+    return (_ends(lines) or [len(lines)])[0]
+
+
+def _whole(edit: Edit) -> list[Instruction]:
+    """The instructions of an edit, if it is made of whole ones."""
+    try:
+        return instructions(edit.lines)
+    except Unclear:
+        return []
+
+
+def _same_stage(last: list[str], own: list[str], line: int, text: list[str], there: int) -> bool:
+    """Is a line of `own` in the stage that another line of `text` is in?"""
+    begins = beginning(instructions(own), line), beginning(instructions(text), there)
+    places = (
+        beginning(instructions(last), _own_place(last)),
+        beginning(instructions(text), _own_place(text)),
+    )
+    counts = [sum(line.strip() == begins[0] for line in side) for side in (last, own)]
+    if counts[0] != counts[1]:  # one more stage that begins like this one
+        return False
+    return begins == places or (begins[0] == begins[1] and begins[0] not in places)
+
+
+def _apart(one: Instruction, other: Instruction) -> bool:
+    """May these two change places?"""
+    if not {one.word, other.word} <= {*APART, "COPY", "ADD"}:
+        return False
+    if one.word not in APART and other.word not in APART:
+        return False
+    return not (read(one) | read(other) or one.values.keys() & other.values.keys())
+
+
+def _is_image(name: str) -> bool:
+    """Is it the name of an image, and not of a stage or its number?"""
+    return bool(re.search("[:@/]", name)) and "$" not in name
+
+
+def _own_stage(
+    name: str, last: Sequence[str], own: list[Instruction], result: list[Instruction]
+) -> bool:
+    """Is it a stage of the owner's, which stands there as it is?"""
+    if name.lower() in named(instructions(last)):
+        return False
+    sides = []
+    for side in (own, result):
+        if (first := named(side).get(name.lower())) is None:
+            return False
+        ends = (n for n in range(first + 1, len(side)) if side[n].word == "FROM")
+        sides.append(side[first : next(ends, len(side))])
+    texts = [[one.text for one in side] for side in sides]
+    return texts[0] == texts[1] and sides[0][0].words[0].lower() not in named(result)
 
 
 def _not_to_move(
@@ -114,16 +160,12 @@ def _not_to_move(
         later: what this version has below the new place.
         above: what stands above it in its stage, at the old place and at the new one.
     """
-    if re.search(r"[$`]|<<", own.text):
-        return "takes a value from what stands above it"
     if any(one.word == "RUN" and "install --directory" not in one.text for one in passed):
         return "stands above a step that may need it"
-    # Steps of the owner's that git could merge: Drydock has none in this stage.
-    if any(one.word == "RUN" and not _is_apt(one) for one in (*above[1], *later)):
-        return "may belong to another step of yours"
-    if own.names:
-        after = set().union(*(one.names for one in (*passed, *later)))
-        return "is set again by a line below it" if own.names & after else ""
+    if own.word in ("ENV", "ARG", "LABEL"):
+        return _not_to_set_there(own, [*passed, *later])
+    if own.word == "EXPOSE":
+        return ""
     if own.word == "RUN":
         if any(one.word in ("USER", "SHELL") for side in above for one in side):
             return "stands below a change of the user or the shell"
@@ -133,11 +175,22 @@ def _not_to_move(
     return "may need what stands around it"
 
 
+def _not_to_set_there(own: Instruction, below: Sequence[Instruction]) -> str:
+    """As `_not_to_move`, for what sets variables or labels."""
+    for name in own.values:
+        if any(name in one.values for one in below):
+            return "is set again by a line below it"
+        if any(re.search(rf"\$\{{?{re.escape(name)}\b", one.text) for one in below):
+            return "is read by a line below it"
+    return ""
+
+
 def _is_apt(run: Instruction) -> bool:
-    """Does it install packages of the system, and nothing else?"""
-    commands = re.sub(r"\s#.*", "", run.text[3:]).split("&&")
-    apt = re.compile(r"(DEBIAN_FRONTEND=noninteractive )?apt(-get)? [^|;&<>]*")
-    clean = re.compile(r"rm -rf /var/lib/apt/lists/\*")
+    """Does it install packages of the system by their names, and nothing else?"""
+    text = re.sub(r"^( --mount=type=cache\S*)+ ", "", run.text[3:])
+    commands = re.sub(r"\s#.*", "", text).split("&&")
+    apt = re.compile(r"(DEBIAN_FRONTEND=noninteractive )?apt(-get)? [^|;&<>$`/]*")
+    clean = re.compile(r"rm -rf( /var/(lib/apt/lists|cache/apt)(/archives)?(/\*)?)+")
     return all(apt.fullmatch(one.strip()) or clean.fullmatch(one.strip()) for one in commands)
 
 
@@ -145,21 +198,86 @@ def _not_to_copy_there(
     own: Instruction, passed: Sequence[Instruction], above: tuple[list[Instruction], ...]
 ) -> str:
     """As `_not_to_move`, for what copies files."""
-    if "--from" in own.text or "[" in own.text:
-        return "copies from another stage, or is written as a list"
+    if "[" in own.text:
+        return "is written as a list, or names files by a pattern"
     # "" where there is another one than Drydock's.
     old, new = (
         folders[0] if len(folders) == 1 else ""
         for side in above
-        for folders in [[_words(one)[0] for one in side if one.word == "WORKDIR"]]
+        for folders in [[one.words[0] for one in side if one.word == "WORKDIR"]]
     )
-    target = _words(own)[-1]
-    if (old != new or not old) and not target.startswith("/"):
-        return "copies into a folder that is another one there"
-    whole = posixpath.normpath(posixpath.join(old, target))
-    code = posixpath.join(old, "src")
-    if any(one.word == "COPY" for one in passed) and (
-        f"{code}/".startswith(f"{whole}/") or whole.startswith(f"{code}/")
-    ):
-        return "copies to where the code is"
+    paths = written(own, old if old == new else "")
+    folder = old
+    for one in passed:
+        folder = one.words[0] if one.word == "WORKDIR" else folder
+        if one.word in ("COPY", "ADD") and any(
+            overlap(path, other) for path in paths for other in written(one, folder)
+        ):
+            return f"copies to where `{one.text}` does"
     return ""
+
+
+def _changed(last: list[str], edit: Edit, text: list[str]) -> list[str]:
+    """Change an instruction that this version has too, as its owner changed it."""
+    unclear = Unclear(f"{edit.shown()} stands in lines that this version changed")
+    old, now = instructions(last), instructions(text)
+    wanted = _difference(old, instructions(edit.applied_to(last)))
+    if wanted is None:
+        raise unclear
+    for at in _candidates(last, edit, text, now):
+        result = [*text[:at], *edit.lines, *text[at + len(edit.gone) :]]
+        try:
+            found = _difference(now, instructions(result))
+        except Unclear:
+            continue
+        if found == wanted and _same_stage(last, last, edit.start, text, at):
+            return result
+    raise unclear
+
+
+def _candidates(
+    last: list[str], edit: Edit, text: list[str], now: Sequence[Instruction]
+) -> Iterator[int]:
+    """Lines of `text` at which an edit within an instruction may stand."""
+    if edit.gone:
+        if (at := same_lines(last, text, edit.gone)) is not None:
+            yield at
+        return
+    if (below := same_lines(last, text, last[edit.start : edit.start + 1])) is not None:
+        yield below
+    if (above := same_lines(last, text, last[edit.start - 1 : edit.start])) is not None:
+        yield above + 1
+    # The order within an ENV has no meaning.
+    for one in (one for one in now if one.word == "ENV"):
+        yield from range(one.start + 1, one.end)
+
+
+def _difference(
+    before: Sequence[Instruction], after: Sequence[Instruction]
+) -> tuple[str, object, object] | None:
+    """What was changed, where that is one instruction of which the place has no meaning."""
+    old, new = [one.text for one in before], [one.text for one in after]
+    start, shorter = 0, min(len(old), len(new))
+    while start < shorter and old[start] == new[start]:
+        start += 1
+    while min(len(old), len(new)) > start and old[-1] == new[-1]:
+        del old[-1], new[-1]
+    if len(old) != start + 1 or len(new) > start + 1:
+        return None
+    one, other = before[start], after[start] if len(new) > start else None
+    if other is None:
+        return (one.word, one.text, "") if one.word in ABOUT else None
+    if one.word != other.word:
+        return None
+    if one.word in ABOUT:
+        return one.word, one.text, other.text
+    if one.word != "ENV":
+        return None
+    changes = {
+        name: (one.values.get(name), other.values.get(name))
+        for name in {**one.values, **other.values}
+        if one.values.get(name) != other.values.get(name)
+    }
+    again = {name for one in before[start + 1 :] for name in one.values}
+    reads = any("$" in (new or "") for _, new in changes.values())
+    return None if reads or again & changes.keys() else ("ENV", changes, None)

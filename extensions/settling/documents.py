@@ -7,7 +7,10 @@ from typing import Any
 
 import yaml
 
-from .edit import AGAIN, YOURS, Edit, Unclear
+from .edit import AGAIN, YOURS, Edit, Unclear, same_lines
+
+ABSENT = object()
+"""What stands where there is no such key; a key may be there and hold nothing."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -19,11 +22,22 @@ _Loader.add_multi_constructor(
 )
 
 
-def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]:
-    """Put a job, a step or a changed line where it changes in `text` what it changed in `last`."""
+def place(
+    last: list[str], edit: Edit, text: list[str], *, ends_alike: bool
+) -> tuple[list[str], str]:
+    """Put a job, a step or a changed line where it changes in `text` what it changed in `last`.
+
+    Args:
+        last, edit, text: as in the function of the same name of the package.
+        ends_alike: does an item at the end of the last list mean the same whatever is above it?
+            Hooks do; a step may use what those above it have made.
+    """
     wanted = list(_changes(_load(last), _load(edit.applied_to(last))))
-    only_new = all(old is None for _, old, _ in wanted)
-    for at, replaced, where in _candidates(last, edit, text, anywhere=only_new):
+    says_nothing = not wanted and not edit.gone
+    only_new = bool(wanted) and all(old is ABSENT for _, old, _ in wanted)
+    at_end = only_new or (ends_alike and edit.start == len(last) and not says_nothing)
+    anywhere = [*_beside(edit, last, text)] if only_new else []
+    for at, replaced, where in (*_candidates(last, edit, text, at_end=at_end), *anywhere):
         lines = edit.lines
         if where == "at the end" and lines[0].strip() and text[-1].strip():
             lines = ["\n", *lines] if only_new else lines
@@ -32,7 +46,7 @@ def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]
             document = _load(result)
         except Unclear:
             continue
-        if wanted and list(_changes(_load(text), document)) == wanted:
+        if (wanted or says_nothing) and list(_changes(_load(text), document)) == wanted:
             _require_what_jobs_need(document, wanted)
             return result, where
     raise Unclear(f"{edit.shown()} stands beside lines that this version changed")
@@ -52,7 +66,7 @@ def _changes(old: Any, new: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any,
     """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
-            yield from _changes(old.get(key), new.get(key), (*path, key))
+            yield from _changes(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key))
     elif isinstance(old, list) and isinstance(new, list):
         gone = [item for item in old if item not in new]
         come = [item for item in new if item not in old]
@@ -63,34 +77,34 @@ def _changes(old: Any, new: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any,
 
 
 def _candidates(
-    last: list[str], edit: Edit, text: list[str], *, anywhere: bool
+    last: list[str], edit: Edit, text: list[str], *, at_end: bool
 ) -> Iterator[tuple[int, int, str]]:
     """Lines of `text` at which an edit may stand: a number, how many it replaces, and in words."""
-
-    def only(lines: list[str]) -> int | None:
-        """Where these lines are in `text`, if they are once, there as in `last`."""
-        found = [
-            [n for n in range(len(side)) if side[n : n + len(lines)] == lines]
-            for side in (last, text)
-        ]
-        return found[1][0] if lines and [len(one) for one in found] == [1, 1] else None
-
-    if edit.start != edit.end:
-        if (at := only(last[edit.start : edit.end])) is not None:
-            yield at, edit.end - edit.start, "beside lines that this version changed"
+    if edit.gone:
+        if (at := same_lines(last, text, edit.gone)) is not None:
+            yield at, len(edit.gone), "beside lines that this version changed"
         return
     before, after = last[edit.start - 1 : edit.start], last[edit.start : edit.start + 1]
-    above = only(before)
+    above = same_lines(last, text, before)
     if above is not None and YOURS.match("".join(text[above + 1 : above + 2])):
         ends = (n for n in range(above, len(text)) if AGAIN.match(text[n]))
         yield next(ends, above + 1), 0, "among the lines that are yours"
-    if (below := only(after)) is not None:
+    if (below := same_lines(last, text, after)) is not None:
         yield below, 0, f"above `{after[0].strip()}`"
     if above is not None:
         yield above + 1, 0, f"below `{before[0].strip()}`"
-    # The order of jobs has no meaning; that of steps and of hooks has.
-    if anywhere or edit.start == len(last):
+    if at_end:
         yield len(text), 0, "at the end"
+
+
+def _beside(edit: Edit, last: list[str], text: list[str]) -> Iterator[tuple[int, int, str]]:
+    """As `_candidates`, for a key that is new: the order of keys has no meaning."""
+    before, after = last[edit.start - 1 : edit.start], last[edit.start : edit.start + 1]
+    for number, line in enumerate(text):
+        if [line] == before:
+            yield number + 1, 0, f"below `{line.strip()}`"
+        if [line] == after:
+            yield number, 0, f"above `{line.strip()}`"
 
 
 def _require_what_jobs_need(document: dict, changes: Sequence[tuple[tuple, Any, Any]]) -> None:
@@ -99,7 +113,7 @@ def _require_what_jobs_need(document: dict, changes: Sequence[tuple[tuple, Any, 
     for path, _, job in changes:
         if not isinstance(job, dict) or path[-1] not in jobs:
             continue
-        named: list[Any] = []
+        named = [name for tag, given in _tagged(job) if tag == "reference" for name in given[:1]]
         for key in ("needs", "dependencies", "extends"):
             value = job.get(key, [])
             named += value if isinstance(value, list) else [value]
@@ -111,3 +125,12 @@ def _require_what_jobs_need(document: dict, changes: Sequence[tuple[tuple, Any, 
         stage = job.get("stage", "test")
         if stages and not str(path[-1]).startswith(".") and stage not in (*stages, ".pre", ".post"):
             raise Unclear(f"{path[-1]} is of the stage {stage}, which this version does not have")
+
+
+def _tagged(value: Any) -> Iterator[tuple[str, list]]:
+    """The tags in a part of a document, each with what it is given."""
+    if isinstance(value, tuple):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _tagged(one)

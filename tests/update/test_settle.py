@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks.updates.fleet import NOW, QUIET, template_with_releases
-from settling import merge
+from settling import lines, merge
 from settling.edit import Unclear
 from tests.support import projects
 
@@ -28,14 +31,24 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template_with_releases(tmp_path_factory.mktemp("template") / "drydock")
 
 
-def project(template: Path, folder: Path, release: str, **answers: str) -> Path:
-    """Make a project of a release."""
-    data = [f"--data={name}={value}" for name, value in answers.items()]
-    folder.parent.mkdir(exist_ok=True)
-    words = ("copy", *QUIET, "--quiet", f"--vcs-ref=v{release}", *data)
-    projects.copier(*words, template, folder, cwd=folder.parent)
-    projects.commit_all(folder, "Start")
-    return folder
+Make = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="module")
+def made(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Make the project of a release with a CI, once; who edits it takes a copy."""
+    folder, known = tmp_path_factory.mktemp("made"), {}
+
+    def make(release: str, ci: str) -> Path:
+        if (release, ci) not in known:
+            known[release, ci] = folder / release / ci / "demo"
+            known[release, ci].parent.mkdir(parents=True)
+            words = ("copy", *QUIET, "--quiet", f"--vcs-ref=v{release}", f"--data=ci={ci}")
+            projects.copier(*words, template, known[release, ci], cwd=folder)
+            projects.commit_all(known[release, ci], "Start")
+        return known[release, ci]
+
+    return make
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -53,9 +66,9 @@ def update(folder: Path) -> str:
 
 
 def test_lines_of_the_owners_in_the_files_of_0_2_0_find_their_places(
-    template: Path, tmp_path: Path
+    made: Make, tmp_path: Path
 ) -> None:
-    folder = project(template, tmp_path / "demo", "0.2.0")
+    folder = Path(shutil.copytree(made("0.2.0", "github"), tmp_path / "demo"))
     dockerfile, ci = folder / "Dockerfile", folder / ".github/workflows/ci.yml"
     edit(dockerfile, "WORKDIR /app\n", "# Ours.\nENV OURS=1\nWORKDIR /app\n")
     edit(dockerfile, "\nCOPY --chmod=755 src/", "\nCOPY configs/ configs/\nCOPY --chmod=755 src/")
@@ -69,7 +82,7 @@ def test_lines_of_the_owners_in_the_files_of_0_2_0_find_their_places(
     said = update(folder)
 
     assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder)
-    fresh = project(template, tmp_path / "fresh" / "demo", NOW.removeprefix("v"))
+    fresh = made(NOW.removeprefix("v"), "github")
     again = "# Drydock's again: who runs it, and how.\n"
     ours = f"# Ours.\nENV OURS=1\nCOPY configs/ configs/\n{apt}LABEL ours=1\n"
     expected = (fresh / "Dockerfile").read_text().replace(again, ours + again)
@@ -81,11 +94,9 @@ def test_lines_of_the_owners_in_the_files_of_0_2_0_find_their_places(
     assert said.count("moved      in ") == 4 and "conflicts" not in said
 
 
-def test_what_may_need_its_place_stays_a_conflict_that_says_why(
-    template: Path, tmp_path: Path
-) -> None:
+def test_what_may_need_its_place_stays_a_conflict_that_says_why(made: Make, tmp_path: Path) -> None:
     """In GitLab's file, a job goes to the end and a command stays beside the tests."""
-    folder = project(template, tmp_path / "demo", "0.3.0", ci="gitlab")
+    folder = Path(shutil.copytree(made("0.3.0", "gitlab"), tmp_path / "demo"))
     dockerfile, ci = folder / "Dockerfile", folder / ".gitlab-ci.yml"
     step = "RUN python -m compileall /opt/venv\n"
     edit(dockerfile, "\nUSER ", f"\n{step}ENV OURS=1\nUSER ")
@@ -102,11 +113,92 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(
     assert "stays      Dockerfile has a conflict: `RUN python -m compileall /opt/venv` may" in said
     assert "conflicts  in Dockerfile: " in said
     assert "<<<<<<< " in dockerfile.read_text() and step in dockerfile.read_text()
-    fresh = project(template, tmp_path / "fresh" / "demo", NOW.removeprefix("v"), ci="gitlab")
+    fresh = made(NOW.removeprefix("v"), "gitlab")
     again = "    # Drydock's again.\n"
     expected = (fresh / ".gitlab-ci.yml").read_text()
     assert ci.read_text() == expected.replace(again, f"    - echo ours\n{again}") + job
     assert ignored.read_text() == (fresh / ".dockerignore").read_text() + "src/ours\n"
+
+
+DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
+# The owner's place in this version, where what moves goes to its end.
+PLACE = "# Drydock's again: who runs it, and how.\n"
+APT = "RUN apt-get update && apt-get install --yes tini"
+STEP = "      - run: echo ours\n        if: github.event_name == 'push'\n"
+BLOCK = "    PYTHONFAULTHANDLER=1 \\\n"
+MATRIX = "    strategy:\n      matrix:\n        python: ['3.12', '3.13']\n"
+
+# What teams did to a file of 0.2.0 (GitLab: 0.3.0): lines, above which line, and what becomes of
+# them: the line of this version above which they stand, or why the conflict stays.
+ADDED = [
+    (DOCKERFILE, 'ENV A=1 B="two words"\n', "USER ", PLACE),
+    (DOCKERFILE, 'LABEL org.example.title="Words with spaces"\n', "USER ", PLACE),
+    (DOCKERFILE, 'LABEL org.example.mark="<<<<<<< ours"\n', "USER ", PLACE),
+    (DOCKERFILE, "ENV\tA=1 \\  \n  # ours\n\tB=2  \n", "USER ", PLACE),
+    (DOCKERFILE, "ENV A=1\r\n", "USER ", PLACE),
+    (DOCKERFILE, "ARG GIT_SHA=unknown\nLABEL revision=$GIT_SHA\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV PATH=/opt/ours/bin:${PATH}\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV OURS=$HOME/ours\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV OURS=$HOME/ours\n", "ENV PATH", "is read|another value of HOME"),
+    (DOCKERFILE, "ENV A=${B:-c}\n", "USER ", "cannot be followed"),
+    (DOCKERFILE, "ENV A='$HOME'\n", "USER ", "cannot be followed"),
+    (DOCKERFILE, "ENV HF_HOME=/data\n", "ENV PATH", "set again by a line below"),
+    (DOCKERFILE, "ARG HOME\n", "ENV PATH", "set again by a line below"),
+    (DOCKERFILE, "EXPOSE 9090\n", "USER ", PLACE),
+    (DOCKERFILE, f"# For signals.\n{APT} \\\n    && rm -rf /var/lib/apt/lists/*\n", "USER ", PLACE),
+    (
+        DOCKERFILE,
+        f"{APT.replace('RUN', 'RUN --mount=type=cache,target=/var/cache/apt')}\n",
+        "USER ",
+        PLACE,
+    ),
+    (DOCKERFILE, f"{APT} ./ours.deb\n", "USER ", "may need what stands around"),
+    (DOCKERFILE, f"{APT} && pip install ours\n", "USER ", "may need what stands around"),
+    (DOCKERFILE, "RUN curl --fail https://example.com | sh\n", "USER ", "may need what"),
+    (DOCKERFILE, "RUN <<EOF\napt-get update\nEOF\n", "USER ", "followed by lines that look"),
+    (DOCKERFILE, "COPY <<EOF /etc/ours\nUSER root\nEOF\n", "USER ", "followed by lines that look"),
+    (DOCKERFILE, "COPY configs/ configs/\n", "COPY --chmod=755 *.py", PLACE),
+    (DOCKERFILE, "COPY ours.toml ./\n", "COPY --chmod=755 *.py", PLACE),
+    (DOCKERFILE, "COPY ours.py main.py\n", "COPY --chmod=755 *.py", "copies to where"),
+    (DOCKERFILE, "COPY ours ./\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY . .\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY ours.py /app/src/ours.py\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY --from=busybox:1 /bin/busybox /bin/busybox\n", "USER ", PLACE),
+    (DOCKERFILE, "COPY --from=python /python/ /\n", "USER ", "from a stage that may be another"),
+    (DOCKERFILE, "COPY --from=0 /uv /bin/\n", "USER ", "from a stage that may be another"),
+    (DOCKERFILE, 'COPY ["a b", "/srv/"]\n', "USER ", "written as a list"),
+    (DOCKERFILE, "USER root\n", "USER ", "may need what stands around"),
+    (DOCKERFILE, "HEALTHCHECK CMD true\n", "USER ", "may need what stands around"),
+    (DOCKERFILE, 'CMD ["--epochs", "3"]\n', "USER ", "may need what stands around"),
+    (DOCKERFILE, "VOLUME /data\n", "USER ", "may need what stands around"),
+    (DOCKERFILE, "# About the next line.\n", "USER ", "no place"),
+    (DOCKERFILE, "    OURS=1 \\\n", BLOCK, BLOCK),
+    (DOCKERFILE, "    OURS=$HOME \\\n", BLOCK, "lines that this version changed"),
+    (CI, STEP, "      - run: uvx --from hadolint", "      # Drydock's again.\n"),
+    (CI, "      # Ours.\n", "      - run: uvx --from hadolint", "      # Drydock's again.\n"),
+    (CI, "  workflow_dispatch:\n", "\npermissions:", "  # The tests with what"),
+    (CI, "  merge_group: {}\n  workflow_dispatch:\n", "\npermissions:", "  # The tests with what"),
+    (CI, MATRIX, "    steps:\n", "    timeout-minutes: 30\n"),
+    (GITLAB, "    - echo ours\n", "    - uvx --from hadolint", "    # Drydock's again.\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "lines_of_ours", "above", "becomes"), ADDED)
+def test_what_a_team_added_means_the_same_or_stays_a_conflict(
+    name: str, lines_of_ours: str, above: str, becomes: str, made: Make
+) -> None:
+    ci, release = ("gitlab", "0.3.0") if name == GITLAB else ("github", "0.2.0")
+    last, new = (
+        (made(version, ci) / name).read_text() for version in (release, NOW.removeprefix("v"))
+    )
+    assert last.count(f"\n{above}") >= 1
+    own = last.replace(f"\n{above}", f"\n{lines_of_ours}{above}", 1)
+    try:
+        text, _ = merge(name, lines(last), lines(own), lines(new))
+    except Unclear as error:
+        assert re.search(becomes, str(error))
+    else:
+        assert "".join(text) == new.replace(f"\n{becomes}", f"\n{lines_of_ours}{becomes}", 1) != new
 
 
 LAST = """FROM base AS lock
@@ -138,8 +230,7 @@ ENTRYPOINT ["python", "main.py"]
 
 def merged(own: str, new: str = NEW) -> str:
     """Merge a Dockerfile that was LAST."""
-    texts = [side.splitlines(keepends=True) for side in (LAST, own, new)]
-    text, said = merge("Dockerfile", *texts)
+    text, said = merge(DOCKERFILE, lines(LAST), lines(own), lines(new))
     assert len(said) == 1
     return "".join(text)
 
@@ -148,20 +239,19 @@ def merged(own: str, new: str = NEW) -> str:
     ("line", "below", "why"),
     [
         ("ENV PORT=9000", "USER", "set again"),
-        ("ENV A=$HOME/a", "USER", "takes a value"),
         ("ENV A=1", "RUN install", ""),
         ("ENV A=1", "RUN uv venv", "above a step"),
         ("ENV A=1", "RUN uv export", "stage that is Drydock's"),
-        ("ENV A=1", "    /app/.cache", "inside an instruction"),
+        ("ENV A=1", "    /app/.cache", "lines that this version changed"),
         ("ENV A=1 \\", "USER", "does not end"),
         ("RUN apt-get install --yes git", "RUN install", ""),
         ("RUN apt-get install --yes git && curl example.com", "USER", "may need"),
         ("RUN apt-get install --yes git", "ENV PORT", "change of the user"),
         ("RUN pip install x", "USER", "may need"),
         ("USER root", "USER", "may need"),
-        ("COPY --from=lock /a /a", "USER", "another stage"),
-        ("COPY ours.py src/ours.py", "COPY src/", "where the code is"),
+        ("COPY --from=lock /a /a", "USER", "may be another one"),
         ("COPY a /srv/a", "COPY src/", ""),
+        ("COPY a /srv/a", "WORKDIR", ""),
     ],
 )
 def test_an_instruction_moves_only_where_it_means_the_same(line: str, below: str, why: str) -> None:
@@ -179,11 +269,101 @@ def test_no_instruction_moves_to_another_folder_or_away_from_a_step_of_its_owner
     assert "COPY a a" in merged(copies)
     with pytest.raises(Unclear, match="another one there"):
         merged(copies, NEW.replace("WORKDIR /app", "WORKDIR /code"))
-    runs = LAST.replace("ENTRYPOINT", "RUN ours\nENTRYPOINT").replace("USER", "ENV A=1\nUSER")
-    with pytest.raises(Unclear, match="another step of yours"):
-        merged(runs)
-    with pytest.raises(Unclear, match="you changed a line"):
-        merged(LAST.replace("USER 1000", "USER 2000"))
+
+
+# Two places that this version changes, and lines between that it leaves: there git merges.
+TWO = "FROM base\nENV OLD=1\nWORKDIR /app\nENV B=2\nENV C=3\nSTOPSIGNAL SIGINT\nUSER 1\n"
+TWO_NEW = (
+    "FROM base\nENV NEW=1\nWORKDIR /app\nENV B=2\nENV C=3\nSTOPSIGNAL SIGINT\n"
+    "# Yours: below.\n# Drydock's again.\nUSER 2\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ("ENV A=1", "RUN ours", "`RUN ours` may need `ENV A=1`"),
+        ("ARG DEBIAN_FRONTEND=noninteractive", APT, "may need `ARG DEBIAN_FRONTEND"),
+        ("COPY ours.list /etc/apt/sources.list.d/", APT, "may need `COPY ours.list"),
+        ("ARG A=1", "ENV A2=$A", "may need `ARG A=1`"),
+        ("ENV A=1", "COPY $A /a", "may need `ENV A=1`"),
+        ("ENV A=1", "ENV A=2", "may need `ENV A=1`"),
+        ("COPY a /a", "COPY b /a/b", "may need `COPY a /a`"),
+        ("ENV A=1", "LABEL A=1", ""),
+        ("ENV A=1", "COPY a /a", ""),
+        ("ENV A=1", "FROM base", "stands in a stage of yours"),
+    ],
+)
+def test_an_instruction_does_not_pass_another_of_its_owner_that_may_need_it(
+    first: str, second: str, why: str
+) -> None:
+    """The first stands where git sees a conflict and moves, the second where git merges it."""
+    own = TWO.replace("ENV OLD", f"{first}\nENV OLD").replace("ENV C", f"{second}\nENV C")
+    texts = map(lines, (TWO, own, TWO_NEW))
+    if why:
+        with pytest.raises(Unclear, match=re.escape(why)):
+            merge(DOCKERFILE, *texts)
+    else:
+        text, _ = merge(DOCKERFILE, *texts)
+        assert "".join(text) == TWO_NEW.replace("ENV C", f"{second}\nENV C").replace(
+            "# Drydock's", f"{first}\n# Drydock's"
+        )
+
+
+def test_a_value_is_not_moved_to_where_a_variable_holds_another_one() -> None:
+    own = TWO.replace("USER", "ENV A=$OLD\nUSER")
+    with pytest.raises(Unclear, match="another value of OLD"):
+        merge(DOCKERFILE, *map(lines, (TWO, own, TWO_NEW)))
+    assert "ENV A=$B" in "".join(
+        merge(DOCKERFILE, *map(lines, (TWO, TWO.replace("USER", "ENV A=$B\nUSER"), TWO_NEW)))[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "ours", "moves"),
+    [
+        ("STOPSIGNAL SIGTERM\n", "STOPSIGNAL SIGINT\n", True),
+        ("STOPSIGNAL SIGTERM\n", "", True),
+        ("USER 1000\n", "USER 2000\n", False),
+        ("ENV PORT=8000\n", "", False),
+        ("WORKDIR /app\n", "WORKDIR /srv\n", False),
+        ("ENV PORT=8000\n", "ENV PORT=8000\nRUN ours\n", False),
+        ("STOPSIGNAL SIGTERM\n", "RUN ours\n", False),
+    ],
+)
+def test_a_line_that_both_changed_stays_and_one_that_this_version_still_has_does_not(
+    old: str, ours: str, moves: bool
+) -> None:
+    own = LAST.replace(old, ours)
+    if moves:
+        assert merged(own) == NEW.replace(old, ours)
+    else:
+        with pytest.raises(
+            Unclear, match="lines that this version changed|may need|below a change"
+        ):
+            merged(own)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "new", "why"),
+    [
+        (".gitignore", "a\nours\nold\n", "a\nnew\n", "a\nnew\nours\n"),
+        (".gitignore", "a\n!ours\nold\n", "a\nnew\n", "order of patterns counts"),
+        (".gitignore", "a\n", "a\nnew\n", "`old`, which you deleted, stands beside"),
+        (".dockerignore", "a\nold\nours/\n", "a\nnew\n!b/c\n", "a\nnew\n!b/c\nours/\n"),
+        (".dockerignore", "a\nold\nb/\n", "a\nnew\n!b/c\n", "`b/` would keep out b/c"),
+        (".dockerignore", "a\nold\n**/*.py\n", "a\nnew\n!b/c.py\n", "would keep out b/c.py"),
+    ],
+)
+def test_a_pattern_goes_to_the_end_where_it_leaves_out_the_same(
+    name: str, own: str, new: str, why: str
+) -> None:
+    texts = map(lines, ("a\nold\n", own, new))
+    if why.endswith("\n"):
+        assert "".join(merge(name, *texts)[0]) == why
+    else:
+        with pytest.raises(Unclear, match=re.escape(why)):
+            merge(name, *texts)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +373,30 @@ def test_no_instruction_moves_to_another_folder_or_away_from_a_step_of_its_owner
         ("ours:\n  stage: test\n  needs: [unit]\n  script: [a]\n", "names unit"),
         ("audit:\n  stage: test\n  script: [a]\n", "beside lines"),
         ("ours: {script: [a]\n", "no YAML"),
+        ("ours:\n  stage: test\n  script: !reference [unit, script]\n", "names unit"),
     ],
 )
 def test_a_job_that_needs_what_is_gone_stays_a_conflict(job: str, why: str) -> None:
     last = "stages: [lint, test]\nunit:\n  stage: test\n  script: [old]\n"
     new = "stages: [test]\naudit:\n  stage: test\n  script: [new]\n"
-    texts = [side.splitlines(keepends=True) for side in (last, f"{last}\n{job}", new)]
     with pytest.raises(Unclear, match=why):
-        merge(".gitlab-ci.yml", *texts)
+        merge(GITLAB, *map(lines, (last, f"{last}\n{job}", new)))
+
+
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [
+        # A step at the end may use what steps above it made, which are others now.
+        ("steps:\n  - b: 1\n  - c: 1\n  - ours: 1\n", "beside lines"),
+        ("steps:\n  - b: 2\n  - c: 1\n", "beside lines"),
+        ("steps:\n  - b: 1\n", "`- c: 1`, which you deleted, stands"),
+    ],
+)
+def test_a_step_stays_a_conflict_where_those_around_it_are_others(own: str, why: str) -> None:
+    last = "steps:\n  - b: 1\n  - c: 1\n"
+    new = "steps:\n  - b: 3\n  - d: 1\n"
+    with pytest.raises(Unclear, match=why):
+        merge(CI, *map(lines, (last, own, new)))
 
 
 def test_a_file_in_a_subfolder_keeps_the_line_ends_of_its_checkout(tmp_path: Path) -> None:

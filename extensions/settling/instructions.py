@@ -1,0 +1,170 @@
+"""What the lines of a Dockerfile say: its instructions, what they set, read and write."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from .edit import Unclear
+
+# What is a file and not a folder, by its name: a folder's content would be copied, a file would be
+# copied under its name.
+_FILE = re.compile(r".*\.(cfg|conf|csv|env|ini|json|md|py|sh|toml|txt|ya?ml)")
+_NAME = re.compile(r"\$(\w+|\{\w+\})")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction of a Dockerfile, on the lines from `start` to before `end`."""
+
+    start: int
+    end: int
+    text: str
+
+    @property
+    def word(self) -> str:
+        """ENV, RUN and so on."""
+        return self.text.split(maxsplit=1)[0].upper()
+
+    @property
+    def words(self) -> list[str]:
+        """Its words after the first, without options."""
+        try:
+            words = shlex.split(self.text)[1:]
+        except ValueError as error:
+            raise Unclear(f"`{self.text}` cannot be read ({error})") from None
+        words = [word for word in words if not word.startswith("--")]
+        if not words:
+            raise Unclear(f"`{self.text}` says nothing")
+        return words
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What it sets: variables, or labels, which are not mistaken for such."""
+        if self.word not in ("ENV", "ARG", "LABEL"):
+            return {}
+        words = self.words
+        if "=" not in words[0] and self.word != "ARG":  # `ENV NAME a value`
+            words = [f"{words[0]}={' '.join(words[1:])}"]
+        kind = "label " if self.word == "LABEL" else ""
+        return {kind + name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def instructions(lines: Sequence[str]) -> list[Instruction]:
+    """The instructions of a Dockerfile, or of some lines of one, without comments."""
+    found: list[Instruction] = []
+    open_at, parts = -1, []
+    for number, line in enumerate(lines):
+        bare = line.strip()
+        if re.match(r"# *escape *=", bare, re.IGNORECASE):
+            raise Unclear(f"`{bare}` gives lines another end")
+        if not bare or bare.startswith("#"):
+            continue
+        open_at = number if open_at < 0 else open_at
+        parts.append(bare.removesuffix("\\").strip())
+        if not bare.endswith("\\"):
+            found.append(Instruction(open_at, number + 1, " ".join(parts)))
+            open_at, parts = -1, []
+    if parts:
+        raise Unclear(f"`{parts[0]}` does not end where your lines do")
+    if here := next((one for one in found if re.search(r"<<-?[\"']?\w", one.text)), None):
+        raise Unclear(f"`{here.text}` is followed by lines that look like instructions")
+    return found
+
+
+def stage(known: Sequence[Instruction], line: int) -> list[Instruction]:
+    """The instructions of a stage above a line of it."""
+    above = [one for one in known if one.start < line]
+    first = max((n for n, one in enumerate(above) if one.word == "FROM"), default=0)
+    return above[first:]
+
+
+def beginning(known: Sequence[Instruction], line: int) -> str:
+    """How the stage of a line begins; nothing above the first one."""
+    above = stage(known, line)
+    return above[0].text if above and above[0].word == "FROM" else ""
+
+
+def named(known: Sequence[Instruction]) -> dict[str, int]:
+    """The stages that have a name, with the number of the instruction that begins each."""
+    found = {}
+    for number, one in enumerate(known):
+        if one.word == "FROM" and len(one.words) == 3 and one.words[1].upper() == "AS":
+            found[one.words[2].lower()] = number
+    return found
+
+
+def read(instruction: Instruction) -> set[str]:
+    """The variables that an instruction reads; where it may read in another way, it is unclear."""
+    text = instruction.text
+    plain = _NAME.sub("", text)
+    if re.search(r"[$`]", plain) or (plain != text and re.search(r"['\\]", text)):
+        raise Unclear(f"`{text}` takes a value in a way that cannot be followed")
+    return {name.strip("{}") for name in _NAME.findall(text)}
+
+
+def value(known: Sequence[Instruction], number: int, name: str) -> str:
+    """What a variable holds above an instruction; what comes from outside stands in `<>`.
+
+    Args:
+        known: all instructions of a Dockerfile.
+        number: of the instruction, counted from 0.
+        name: of the variable.
+    """
+    given = ""
+    while number > 0:
+        number -= 1
+        one = known[number]
+        if one.word == "ENV" and name in one.values:
+            # An ENV of any stage above counts more than an ARG.
+            parts = _NAME.split(one.values[name])  # what is between names, and names
+            parts[1::2] = [value(known, number, part.strip("{}")) for part in parts[1::2]]
+            return "".join(parts)
+        if one.word == "ARG" and name in one.values:
+            given = given or f" or {one.text}"
+        if one.word == "FROM":
+            parent = one.words[0]
+            start = named(known[:number]).get(parent.lower())
+            if start is None:
+                return f"<{name} of {parent}{given}>"
+            later = (n for n in range(start + 1, number) if known[n].word == "FROM")
+            number = next(later, number)
+    return f"<{name}{given}>"
+
+
+def written(copy: Instruction, folder: str) -> list[str]:
+    """The paths that a COPY or an ADD may write: a file, a pattern, or a folder and `/**`.
+
+    Args:
+        copy: the instruction.
+        folder: the working directory there; "" where it is not known.
+    """
+    *sources, target = copy.words
+    if not folder and not target.startswith("/"):
+        raise Unclear(f"`{copy.text}` copies into a folder that is another one there")
+    whole = posixpath.normpath(posixpath.join(folder or "/", target))
+    paths = []
+    for source in sources:
+        name = posixpath.basename(source)
+        if _FILE.fullmatch(name):
+            paths.append(posixpath.join(whole, name))
+            paths += [] if target.endswith(("/", ".")) else [whole]
+        else:
+            paths.append(posixpath.join(whole, "**"))
+    return paths
+
+
+def overlap(one: str, other: str) -> bool:
+    """May two of the paths that `written` returns be the same?"""
+    for path, pattern in ((one, other), (other, one)):
+        if pattern.endswith("/**"):
+            folder = pattern.removesuffix("/**")
+            if path == folder or path.startswith(f"{folder}/"):
+                return True
+        elif posixpath.dirname(path) == posixpath.dirname(pattern) and fnmatchcase(path, pattern):
+            return True
+    return False
