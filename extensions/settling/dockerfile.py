@@ -70,6 +70,10 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
             one, other = mine[before], mine[after]
             if places[one.text] > places[other.text] and not _apart(one, other):
                 raise Unclear(f"`{other.text}` may need `{one.text}`, which would stand below it")
+    for number in there:
+        one, other = mine[number], result[places[mine[number].text]]
+        if _needs_folder(one) and _folders(mine, one) != _folders(result, other):
+            raise Unclear(f"`{one.text}` would stand in another folder")
     whole = {one.text for edit in moved if not edit.gone for one in _whole(edit)}
     for number in (number for number in there if mine[number].text in whole):
         one, at = mine[number], places[mine[number].text]
@@ -114,6 +118,17 @@ def _same_stage(last: list[str], own: list[str], line: int, text: list[str], the
     if counts[0] != counts[1]:  # one more stage that begins like this one
         return False
     return begins == places or (begins[0] == begins[1] and begins[0] not in places)
+
+
+def _needs_folder(one: Instruction) -> bool:
+    """Does it mean something else in another working directory?"""
+    copies = one.word in ("COPY", "ADD") and not one.words[-1].startswith("/")
+    return copies or (one.word == "RUN" and not _is_apt(one))
+
+
+def _folders(known: list[Instruction], one: Instruction) -> list[str]:
+    """The WORKDIR lines above an instruction in its stage."""
+    return [other.text for other in stage(known, one.start) if other.word == "WORKDIR"]
 
 
 def _apart(one: Instruction, other: Instruction) -> bool:

@@ -310,6 +310,13 @@ def test_an_instruction_does_not_pass_another_of_its_owner_that_may_need_it(
         )
 
 
+def test_a_file_stays_in_its_folder_where_git_would_merge_it_into_another() -> None:
+    own = TWO.replace("ENV C", "COPY a a\nENV C").replace("USER", "ENV A=1\nUSER")
+    new = TWO_NEW.replace("WORKDIR /app\n", "").replace("ENV NEW", "WORKDIR /new\nENV NEW")
+    with pytest.raises(Unclear, match="in another folder"):
+        merge(DOCKERFILE, *map(lines, (TWO, own, new)))
+
+
 def test_a_value_is_not_moved_to_where_a_variable_holds_another_one() -> None:
     own = TWO.replace("USER", "ENV A=$OLD\nUSER")
     with pytest.raises(Unclear, match="another value of OLD"):
