@@ -317,6 +317,16 @@ def test_a_file_stays_in_its_folder_where_git_would_merge_it_into_another() -> N
         merge(DOCKERFILE, *map(lines, (TWO, own, new)))
 
 
+def test_a_changed_variable_stays_a_conflict_where_a_line_below_sets_it_again() -> None:
+    last, new = (text.replace("WORKDIR /app\n", "ENV A=1\n") for text in (TWO, TWO_NEW))
+    own = last.replace("ENV A=1", "ENV A=2")
+    text, _ = merge(DOCKERFILE, *map(lines, (last, own, new)))
+    assert "".join(text) == new.replace("ENV A=1", "ENV A=2")
+    again = [text.replace("STOPSIGNAL", "ENV A=3\nSTOPSIGNAL") for text in (last, own, new)]
+    with pytest.raises(Unclear, match="lines that this version changed"):
+        merge(DOCKERFILE, *map(lines, again))
+
+
 def test_a_value_is_not_moved_to_where_a_variable_holds_another_one() -> None:
     own = TWO.replace("USER", "ENV A=$OLD\nUSER")
     with pytest.raises(Unclear, match="another value of OLD"):
