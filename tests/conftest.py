@@ -111,6 +111,7 @@ LONGEST = (
     "tests/docker/",
     "tests/project/test_frameworks.py",
     "tests/project/",
+    "tests/solver/test_oracle.py",
     "tests/update/",
     "tests/rendering/",
 )
