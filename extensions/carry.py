@@ -21,8 +21,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from copier import run_copy
-from copier.errors import UserMessageError
 
 # The answers that decide what stands in the owner's files, among those that an update can change.
 CARRIED = ("workload", "platform", "accelerator", "extras")
@@ -46,6 +44,9 @@ def carry(template: Path, answers_file: str) -> list[str]:
     old, new = ({n: side[n] for n in CARRIED if side.get(n)} for side in (earlier, answers))
     if not earlier or old == new:
         return []
+    # Only now: its import takes most of a second, and few updates change such an answer.
+    from copier.errors import UserMessageError
+
     others = {name: value for name, value in answers.items() if name not in CARRIED}
     left = []
     with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +77,8 @@ def _render(template: Path, side: Path, answers: dict[str, object]) -> Sequence[
     Returns:
         The patterns of the files in it that are its owner's.
     """
+    from copier import run_copy
+
     worker = run_copy(
         str(template),
         side,

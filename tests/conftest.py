@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,21 @@ from drydock import solver
 from drydock.catalogue import FOLDER, Catalogue
 from drydock.request import Request
 from drydock.solver import Solution
-from tests.support import projects
+from tests.support import compiled, projects
 
 # Some machines set it, CI's among them. Every program that a test starts would compile all of
 # scikit-learn or PyTorch again, which costs two thirds of its import; nobody's laptop does that.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What Jinja compiles is kept until the end of the run, also for the processes of tests."""
+    if compiled.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="drydock-compiled-")
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(lambda: os.environ.pop(compiled.FOLDER))
+        os.environ[compiled.FOLDER] = folder.name
+    compiled.remember()
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +111,7 @@ LONGEST = (
     "tests/docker/",
     "tests/project/test_frameworks.py",
     "tests/project/",
+    "tests/solver/test_oracle.py",
     "tests/update/",
     "tests/rendering/",
 )

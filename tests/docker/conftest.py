@@ -2,6 +2,9 @@
 
 Where Docker is missing the tests say so and are skipped; with CI=true or DRYDOCK_REQUIRE_DOCKER=1
 they fail, because a CI run that skips them has not tested the image.
+
+What they share ends with the last test of this folder and not with the session: to remove it takes
+a minute, in which another process of pytest-xdist still has tests to run.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ def once(make: Callable[[str], Made]) -> Callable[[str], Made]:
     return get
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def docker() -> Iterator[Engine]:
     """A docker client that builds, with a daemon behind it."""
     try:
@@ -67,13 +70,13 @@ def docker() -> Iterator[Engine]:
         projects.lacking(str(missing))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def standin(docker: Engine) -> standins.Standins:
     """Make sure that a base image exists here: call it with the reference."""
     return standins.Standins(docker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pytorch_index() -> Iterator[TorchIndex]:
     """The PyTorch index, or a stand-in with the wheel of torch in pip's find-links folders.
 
@@ -108,7 +111,7 @@ def probe(tmp_path: Path) -> Iterator[tuple[str, str]]:
     index.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project(
     template: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Callable[[str], Path]:
@@ -129,7 +132,7 @@ def project(
     return once(make)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def builder(docker: Engine, standin: standins.Standins) -> Callable[..., Build]:
     """Build a project's image: base images first, then `docker build`. Keywords as Engine.build."""
 
@@ -147,7 +150,7 @@ def builder(docker: Engine, standin: standins.Standins) -> Callable[..., Build]:
     return build
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def image(
     docker: Engine, project: Callable[[str], Path], builder: Callable[..., Build]
 ) -> Callable[[str], Image]:
@@ -160,7 +163,7 @@ def image(
     return once(make)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained(
     docker: Engine,
     image: Callable[[str], Image],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import indexes
+from tests.support import indexes, projects
 from tests.support.docker import images
 from tests.support.docker.client import Build, BuildFailed, Engine
 from tests.support.docker.progress import Step, parse_progress
@@ -89,14 +89,19 @@ def test_a_new_dependency_leaves_the_framework_layer_alone(
 
 
 def test_nvidias_libraries_have_a_layer_that_stays_when_the_framework_changes(
-    project: Callable, tmp_path: Path, builder: Callable, docker: Engine, probe: tuple[str, str]
+    template: Path, tmp_path: Path, builder: Callable, docker: Engine, probe: tuple[str, str]
 ) -> None:
-    edited = images.copy(project("torch-gpu"), tmp_path)
+    """With a torch of one module, since both builds install it: the layer is all that is asked."""
+    wheel = indexes.make_wheel(tmp_path, "torch", "2.13.0", str(uuid.uuid4()) * 300_000)
+    index = indexes.Index({"cpu": [wheel], "cu126": [wheel]})
+    answers = {**images.VARIANTS["torch-gpu"], "pytorch_index": index.url}
+    edited = projects.generate(template, tmp_path / "digits", lock=True, **answers)
     images.uv(edited, "add", "--no-sync", "--group", "gpu", "nvidia-nvtx")
     before = builder(edited, "nvidia")
     images.uv(edited, "add", "--no-sync", "--group", "gpu", probe[0])
 
     after = builder(edited, "edit-framework")
+    index.close()
 
     assert after.step("/mnt/pylock.nvidia.toml").cached
     assert installs(after)[0].ran
@@ -105,7 +110,7 @@ def test_nvidias_libraries_have_a_layer_that_stays_when_the_framework_changes(
         for name in ("nvidia", "framework")
     )
     assert nvidia in docker.layers(after.tag) and framework not in docker.layers(after.tag)
-    # The stand-in of torch asks for no library of NVIDIA; this one is 0.3 MB.
+    # This torch, of 11 MB, asks for no library of NVIDIA; the one that was added is of 0.3 MB.
     assert 100_000 < nvidia.size < 10_000_000 < framework.size
 
 

@@ -16,7 +16,7 @@ from tests.support.docker.client import Engine
 BUILT = ["sklearn-train", "sklearn-serve", "torch-train", "torch-gpu"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def members(docker: Engine, image: Callable) -> Callable[[str], dict[str, tarfile.TarInfo]]:
     """Everything in the file system of a variant's image, by path; listed once."""
     listed: dict[str, dict[str, tarfile.TarInfo]] = {}
@@ -29,7 +29,7 @@ def members(docker: Engine, image: Callable) -> Callable[[str], dict[str, tarfil
     return get
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base(docker: Engine, image: Callable) -> Callable[[str], dict[str, tarfile.TarInfo]]:
     """Everything in the file system of the image that a variant's image is built on, by path."""
     listed: dict[str, dict[str, tarfile.TarInfo]] = {}

@@ -20,11 +20,13 @@ FLAVOURS = ["base", "runtime", "cudnn-runtime", "devel", "cudnn-devel"]
 FRAMEWORKS = ["scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost"]
 
 
-def numbers(text: str | None) -> list[int]:
+@cache
+def numbers(text: str | None) -> tuple[int, ...]:
     """Split a version at its dots."""
-    return [int(part) for part in text.split(".")] if text else [0, 0]
+    return tuple(int(part) for part in text.split(".")) if text else (0, 0)
 
 
+@cache
 def not_older(one: str, other: str) -> bool:
     """Compare two dotted versions; the shorter of two that agree is the older."""
     for left, right in zip(numbers(one), numbers(other), strict=False):
@@ -364,27 +366,28 @@ class Oracle:
         Versions between two rows are those of the older row, so its own version, or the oldest
         that the build admits where that is newer, stands for all of them.
         """
-        for requirement in build.get("libraries", []):
-            name, *bounds = re.split("(==|>=|<)", requirement.replace(",", ""))
-            wanted = list(zip(bounds[::2], bounds[1::2], strict=True))
-            rows = [row for row in self.data["libraries"]["libraries"] if row["package"] == name]
-            versions = {row["version"] for row in rows}
-            versions |= {bound for operator, bound in wanted if operator != "<"}
-            runs = []
-            for one in versions:
-                older = [row for row in rows if not_older(one, row["version"])]
-                admitted = all(
-                    one == bound
-                    if operator == "=="
-                    else not_older(one, bound) == (operator == ">=")
-                    for operator, bound in wanted
-                )
-                if older and admitted:
-                    row = max(older, key=lambda row: numbers(row["version"]))
-                    runs.append(not_older(gpu["compute"], row["oldest_compute"]))
-            if runs and not any(runs):
-                return False
-        return True
+        wanted = build.get("libraries", [])
+        return all(self.has_version(one, gpu["compute"]) for one in wanted)
+
+    @cache  # noqa: B019 one oracle lives as long as the tests
+    def has_version(self, requirement: str, compute: str) -> bool:
+        """Is there a version of a library that a requirement admits and that runs a GPU?"""
+        name, *bounds = re.split("(==|>=|<)", requirement.replace(",", ""))
+        wanted = list(zip(bounds[::2], bounds[1::2], strict=True))
+        rows = [row for row in self.data["libraries"]["libraries"] if row["package"] == name]
+        versions = {row["version"] for row in rows}
+        versions |= {bound for operator, bound in wanted if operator != "<"}
+        runs = []
+        for one in versions:
+            older = [row for row in rows if not_older(one, row["version"])]
+            admitted = all(
+                one == bound if operator == "==" else not_older(one, bound) == (operator == ">=")
+                for operator, bound in wanted
+            )
+            if older and admitted:
+                row = max(older, key=lambda row: numbers(row["version"]))
+                runs.append(not_older(compute, row["oldest_compute"]))
+        return any(runs) or not runs
 
     def builder(
         self, each: dict[str, Any], gpus: Iterable[dict[str, Any]], answers: dict[str, Any]

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from copier import run_copy
 
+from tests.support import compiled
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -135,8 +137,9 @@ def generate(template: Path, destination: Path, *, lock: bool = False, **answers
 def copier(
     *arguments: str | Path, cwd: Path, check: bool = True, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command `copier` of this environment."""
-    return run(sys.executable, "-m", "copier", *arguments, cwd=cwd, check=check, env=env)
+    """Run the command `copier` of this environment, with the memory of `compiled`."""
+    command = (sys.executable, compiled.__file__, *arguments)
+    return run(*command, cwd=cwd, check=check, env=env)
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Tests of the image, built and run with a real Docker; a package, to which fixtures can belong."""
