@@ -71,7 +71,7 @@ def ways() -> list[Way]:
     ]
 
 
-SCENARIOS = ("line", "version", "dependency", "base", "second")
+SCENARIOS = ("line", "version", "dependency", "base", "second", "shared")
 """What can be left out, after the first publish."""
 
 
@@ -234,8 +234,13 @@ class Bench:
 
     # -- samples ----------------------------------------------------------------------------------
 
-    def publish(self, way: Way, context: Path, store: Registry, image: str, **more: str) -> dict:
-        """Build and push; answers seconds, bytes each way, and what the registry got more."""
+    def publish(
+        self, way: Way, context: Path, store: Registry, image: str, shared: str = "", **more: str
+    ) -> dict:
+        """Build and push; answers seconds, bytes each way, and what the registry got more.
+
+        `shared` is the image that SHARED_CACHE_ZSTD names, more are build arguments.
+        """
         name = f"{store.host}/{image}"
         wanted = (context / "Dockerfile").read_text()
         given = {**self.arguments, **more}
@@ -243,7 +248,9 @@ class Bench:
         words = [f"--output=type=image,name={name},push=true{way.output}"]
         if way.cached:
             repository = f"{store.host}/{image.partition(':')[0]}"
-            words += [f"--cache-from=type=registry,ref={repository}:main", "--cache-to=type=inline"]
+            caches = [f"{repository}:main", *([f"{store.host}/{shared}"] if shared else [])]
+            words += [f"--cache-from=type=registry,ref={cache}" for cache in caches]
+            words.append("--cache-to=type=inline")
             given["SOURCE_DATE_EPOCH"] = "315532800"
         if self.own:
             # The Dockerfile of ours names uv's image, which no registry here has by that name.
@@ -330,6 +337,10 @@ class Bench:
                 took("second", self.publish(way, self.context(way, "second"), store, other))
                 took("pull-second", self.pull(store, other))
                 samples["second"]["holds"] = store.holds()
+            if "shared" in wanted and way.cached:
+                self.fresh_runner()
+                context = self.context(way, "second")
+                took("shared", self.publish(way, context, store, "third:main", shared=main))
             self.empty_node()
 
 

@@ -22,6 +22,7 @@ BUILDS = {
     "dependency": "one small dependency",
     "base": "a new base image",
     "second": "a second project, the same lock",
+    "shared": "the same, told of the first one's image",
 }
 PULLS = {
     "pull-empty": "an empty node",

@@ -119,6 +119,21 @@ def test_on_a_machine_with_no_layer_a_line_of_code_is_all_that_is_built_and_push
     assert len(site.heavy("team/digits:line")) == len(site.published["layers"]) - 1
 
 
+def test_a_new_project_installs_nothing_that_the_image_it_is_told_of_has(
+    site: Site, template: Path, tmp_path: Path
+) -> None:
+    host, docker = site.store.host, site.there.docker
+    answers = {"image_name": f"{host}/team/second", "ci": "none"}
+    project = projects.generate(template, tmp_path / "second", lock=True, **answers)
+    docker("builder", "prune", "--all", "--force", "--filter=type=regular", timeout=600)
+    before = site.store.holds()
+    shared = {"SHARED_CACHE_ZSTD": f"{host}/team/digits:main"}
+    done = site.publish(site.there, project, "main", **shared)
+    assert re.findall(r"Installed \d+ packages", done.stdout + done.stderr) == []
+    assert site.store.holds() - before < 1_000_000
+    assert sum(site.heavy("team/second:main").values()) > HEAVY
+
+
 def test_a_new_base_pushes_no_layer_of_packages(site: Site, tmp_path: Path) -> None:
     with (tmp_path / "Dockerfile").open("w") as file:
         base = images.base_images(site.project)[1]

@@ -122,6 +122,7 @@ def test_only_the_step_of_the_script_sees_the_account_of_the_registry(made, imag
     last = job["steps"].pop()
     source = "github.token" if image == HOSTED else "secrets.REGISTRY_PASSWORD"
     assert last["env"]["REGISTRY_PASSWORD"] == f"${{{{ {source} }}}}"
+    assert last["env"]["SHARED_CACHE_ZSTD"] == "${{ vars.SHARED_CACHE_ZSTD }}"
     assert "github.token" not in json.dumps(content) and "REGISTRY" not in json.dumps(content)
 
 
