@@ -19,6 +19,56 @@ KINDS = [
     if (framework, workload) != ("onnxruntime", "train")
 ]
 
+# What a run of main.py does not show of a framework, in the words of its project.
+PROMISES = {
+    ("jax", "train"): """
+# The learning rate may rise until the last step.
+import os
+from demo import train
+from demo.settings import TrainSettings
+
+train.optimizer_of(TrainSettings(warmup=0.99), steps=1)
+# Somebody's flags for XLA stay, and do not take the place of the one that is asked for.
+os.environ["XLA_FLAGS"] = "--xla_dump_to=elsewhere"
+train.pick_devices(TrainSettings(deterministic=True))
+flags = "--xla_gpu_deterministic_ops=true --xla_dump_to=elsewhere"
+assert os.environ["XLA_FLAGS"] == flags
+""",
+    ("tensorflow", "train"): """
+# bfloat16 knows the numbers from 1024 to 2048 to within 8: it is for standardized ones.
+import keras, numpy as np
+from demo import model
+from demo.runtime.info import Info
+
+keras.config.set_dtype_policy("mixed_bfloat16")
+net, info = model.create(Info((1,), ("a", "b"), mean=(2000,), scale=(1,)))
+near, far = net(np.float32([[2000], [2001]])).numpy()[:, 0]
+assert near == 0.5 and far != 0.5
+""",
+    ("xgboost", "train"): """
+# A training that is judged every four rounds is not given up before the first report.
+import json, subprocess, sys
+
+flags = ("--rounds", "6", "--report-every", "4", "--patience", "1")
+out = subprocess.check_output([sys.executable, "main.py", *flags], text=True)
+assert [json.loads(line).get("step") for line in out.splitlines()] == [4, 6, None]
+""",
+    ("onnxruntime", "serve"): """
+# OMP_NUM_THREADS says how many threads there are, as with the other frameworks.
+import os
+from pathlib import Path
+
+def threads_of_a_model(number):
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    before = set(os.listdir("/proc/self/task"))
+    loaded = model.load(Path("outputs/model.onnx"))
+    return len(set(os.listdir("/proc/self/task")) - before)
+
+from demo import model
+assert [threads_of_a_model(number) for number in (1, 4)] == [0, 3]
+""",
+}
+
 
 def names(pylock: str) -> set[str]:
     """The packages of a list that uv exported."""
@@ -54,6 +104,7 @@ def test_a_cpu_project_runs_and_its_own_tests_pass(
         reads = float(re.search(r"reads (\d\d\.\d)%", done.stdout)[1])
         stated = re.search(r"(\d\d\.\d) %", next(project.glob("src/*/fit.py")).read_text())[1]
         assert reads == pytest.approx(float(stated), abs=2)
+    projects.run(python, "-c", PROMISES.get((framework, workload), ""), cwd=project)
     tests = projects.run(python, "-m", "pytest", "-q", cwd=project)
     assert re.search(r"\d+ passed", tests.stdout)
 

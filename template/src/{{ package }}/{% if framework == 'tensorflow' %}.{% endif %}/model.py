@@ -26,16 +26,16 @@ class Model(NamedTuple):
 
 def create(info: Info) -> Model:
     """Return an untrained model."""
-    net = keras.Sequential(
-        [
-            keras.Input(info.shape),
-            layers.Normalization(mean=info.mean, variance=np.square(info.scale)),
-            *(convolutional() if len(info.shape) == 3 else dense()),
-            layers.Dropout(0.25),
-            layers.Dense(len(info.classes), activation="softmax", dtype="float32"),
-        ]
-    )
-    return Model(net, info)
+    inputs = outputs = keras.Input(info.shape)
+    for layer in (
+        layers.Normalization(mean=info.mean, variance=np.square(info.scale), dtype="float32"),
+        *(convolutional() if len(info.shape) == 3 else dense()),
+        layers.Dropout(0.25),
+        layers.Dense(len(info.classes), activation="softmax", dtype="float32"),
+    ):
+        outputs = layer(outputs)
+    # Not a Sequential: in bfloat16, that rounds its inputs before they are standardized.
+    return Model(keras.Model(inputs, outputs), info)
 
 
 def convolutional() -> list[layers.Layer]:

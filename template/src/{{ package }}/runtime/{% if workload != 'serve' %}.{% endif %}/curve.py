@@ -8,12 +8,17 @@ COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")  # told apart on white
 Metrics = Mapping[str, float | str]
 
 
-def draw(metrics: Sequence[Metrics], over: str = "epoch") -> str:
-    """Return the picture: a panel for each kind of metric, such as every `..loss`, over `over`."""
+def draw(metrics: Sequence[Metrics]) -> str:
+    """Return the picture: a panel for each kind of metric, such as every `..loss`.
+
+    It is drawn over the epochs, or over the steps where there are none.
+    """
+    over = "epoch" if any("epoch" in row for row in metrics) else "step"
     rows = [row for row in metrics if over in row]
     kinds: dict[str, list[str]] = {}
-    for name in (name for name in (rows[0] if rows else ()) if name not in (over, "step")):
-        kinds.setdefault(name.rpartition("_")[2], []).append(name)
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name not in ("epoch", "step"):
+            kinds.setdefault(name.rpartition("_")[2], []).append(name)
     panels = [
         _panel(kind, [(name, _points(rows, over, name)) for name in names], number * HEIGHT)
         for number, (kind, names) in enumerate(kinds.items())

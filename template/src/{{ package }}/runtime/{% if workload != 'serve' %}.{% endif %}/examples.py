@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .identity import visible
 from .info import Info
 from .run_settings import RunSettings
 
@@ -89,8 +90,9 @@ def split(
         The parts. A class of one example is in the training part.
     """
     classes, labels = np.unique(np.asarray(labels), return_inverse=True)
-    if len(classes) < 2:
-        sys.exit(f"{path or 'The data'} has examples of one class only: {', '.join(classes)}.")
+    names = tuple(map(str, classes.tolist()))
+    if len(names) < 2:
+        sys.exit(f"{path or 'The data'} has examples of one class only: {', '.join(names)}.")
     shuffled = np.random.default_rng(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)
@@ -104,7 +106,6 @@ def split(
     test_part, validation_part, train_part = (
         Examples(features[part].astype(np.float32), labels[part].astype(np.int64)) for part in parts
     )
-    names = tuple(map(str, classes.tolist()))
     return Data(train_part, validation_part, test_part, names, tuple(columns), path)
 
 
@@ -112,5 +113,5 @@ def _sizes(path: Path) -> dict[str, int]:
     """Return the size of each file in bytes, by its name."""
     if path.is_file():
         return {path.name: path.stat().st_size}
-    files = (file for file in path.rglob("*") if file.is_file())
-    return {file.relative_to(path).as_posix(): file.stat().st_size for file in sorted(files)}
+    files = sorted(visible(path))
+    return {file.relative_to(path).as_posix(): file.stat().st_size for file in files}

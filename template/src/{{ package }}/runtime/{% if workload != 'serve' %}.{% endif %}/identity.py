@@ -33,14 +33,14 @@ def code() -> dict[str, str]:
     """Return a digest of each file of `src/` and `files/`, and of Python files such as main.py."""
     root = PACKAGE.parents[1]
     if PACKAGE.parent.name == "src":
-        files = [*_below(root / "src"), *_below(root / "files"), *root.glob("*.py")]
+        files = [*visible(root / "src"), *visible(root / "files"), *root.glob("*.py")]
     else:  # an installed package, among others
-        files = list(_below(PACKAGE))
+        files = list(visible(PACKAGE))
     return {path.relative_to(root).as_posix(): _digest(path) for path in sorted(files)}
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Give the files of a folder but caches and hidden ones, which .dockerignore leaves out too."""
+def visible(folder: Path) -> Iterator[Path]:
+    """Give the files below a folder but caches and hidden ones, as .dockerignore does."""
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         if path.is_file() and not any(p.startswith(".") or p == "__pycache__" for p in parts):

@@ -8,6 +8,8 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 import pandas as pd
 
+from .identity import visible
+
 TABLES = {".csv", ".tsv", ".parquet"}
 IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
@@ -41,6 +43,8 @@ def read(path: Path, target: str, image_size: int | None = None) -> Read:
         _refuse(path, "does not exist")
     inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
     if tables := [entry for entry in inside if entry.suffix in TABLES]:
+        if len(tables) > 1:
+            _refuse_parts(path, tables)
         return _table(tables, target)
     if arrays := [entry for entry in inside if entry.suffix == ".npy"]:
         load = lambda: {a.stem: np.load(a, allow_pickle=False) for a in arrays}  # noqa: E731
@@ -59,6 +63,8 @@ def _table(paths: list[Path], target: str) -> Read:
     labels = table.pop(target)
     if table.empty:
         _refuse(path, f"has no example, or no column beside {target}")
+    if any(str(name).startswith("Unnamed: ") for name in table):  # pandas calls them so
+        _refuse(path, "has a column without a name, such as a row's number: name it or remove it")
     texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     if texts:
         example = table[texts[0]].iloc[0]
@@ -90,7 +96,7 @@ def _frame(path: Path) -> pd.DataFrame:
 def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str) -> Read:
     try:
         arrays = load()
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy raises many kinds, depending on what is damaged
         _refuse(path, f"cannot be read: {error}")
     if missing := {"features", target} - arrays.keys():
         names = ", ".join(sorted(arrays))
@@ -106,28 +112,26 @@ def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str) 
 
 
 def _images(path: Path, folders: list[Path], size: int | None) -> Read:
-    if {folder.name.lower() for folder in folders} <= PARTS:
-        names = " and ".join(folder.name for folder in folders)
-        _refuse(path, f"is split into {names} already: load these parts in data.py")
+    _refuse_parts(path, folders)
     try:
         from PIL import Image, ImageOps
     except ImportError:
         _refuse(path, "has images: run `uv add pillow` to read them")
-    files = [
-        (file, folder.name)
-        for folder in folders
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in IMAGES and not file.name.startswith(".")
-    ]
-    if not files:
-        _refuse(path, "has no images in its folders")
+    files = []
+    for folder in folders:
+        found = [file for file in sorted(visible(folder)) if file.suffix.lower() in IMAGES]
+        if not found:
+            _refuse(folder, f"has no images ({', '.join(sorted(IMAGES))})")
+        files += [(file, folder.name) for file in found]
     images = []
     for file, _ in files:
         try:
             with Image.open(file) as image:
+                if image.mode[0] in "IF":  # Pillow would cut off what is above 255
+                    _refuse(file, "has more than 8 bits per channel: load such images in data.py")
                 grey = image.mode in {"1", "L", "LA"}
                 image = ImageOps.exif_transpose(image).convert("L" if grey else "RGB")
-        except OSError as error:
+        except Exception as error:  # Pillow raises many kinds, depending on what is damaged
             _refuse(file, f"cannot be read: {error}")
         images.append(image.resize((size, size)) if size else image)
     if len(sizes := sorted({image.size for image in images})) > 1:
@@ -139,6 +143,12 @@ def _images(path: Path, folders: list[Path], size: int | None) -> Read:
     if features.ndim == 3:
         features = features[..., np.newaxis]
     return Read(features, np.array([name for _, name in files]))
+
+
+def _refuse_parts(path: Path, entries: list[Path]) -> None:
+    if {entry.stem.lower() for entry in entries} <= PARTS:
+        names = " and ".join(entry.name for entry in entries)
+        _refuse(path, f"is split into {names} already: load these parts in data.py")
 
 
 def _classes(path: Path, target: str, labels: np.ndarray) -> np.ndarray:

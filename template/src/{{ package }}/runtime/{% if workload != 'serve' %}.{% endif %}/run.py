@@ -94,7 +94,7 @@ class Run:
 
     def is_best(self, name: str) -> bool:
         """Is this metric of the last report lower than in every report before?"""
-        *before, last = [line[name] for line in self._metrics]
+        *before, last = [line[name] for line in self._metrics if name in line]
         return last < min(before, default=math.inf)
 
     def finish(self, **metrics: float) -> None:

@@ -41,7 +41,8 @@ def pick_devices(settings: TrainSettings) -> list[jax.Device]:
     JAX reads the variable when it first looks for a device.
     """
     if settings.deterministic:
-        os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
+        others = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {others}"
     try:
         return jax.devices(None if settings.device == "auto" else settings.device)
     except RuntimeError as error:
@@ -53,8 +54,8 @@ def optimizer_of(settings: TrainSettings, steps: int) -> optax.GradientTransform
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0,
         peak_value=settings.learning_rate,
-        warmup_steps=round(settings.warmup * steps),
-        decay_steps=max(steps, 1),
+        warmup_steps=int(settings.warmup * steps),  # fewer than `steps`, as optax demands
+        decay_steps=steps,
     )
     return optax.chain(
         optax.clip_by_global_norm(settings.clip_norm), optax.adamw(schedule, weight_decay=0.01)

@@ -60,7 +60,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: str) -> int:
         Stop() as stop,
         tqdm(total=settings.rounds, initial=step, unit="round", disable=None) as progress,
     ):
-        while step < settings.rounds and step - best(booster) < settings.patience:
+        while goes_on(booster, step, settings):
             if stop.exit_code or run.is_due:
                 save()
                 if stop.exit_code:
@@ -94,6 +94,12 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: str) -> int:
 def as_matrix(info: Info, part: Examples) -> xgb.DMatrix:
     """Return examples as XGBoost takes them."""
     return xgb.DMatrix(model.inputs(info, part.features), part.labels)
+
+
+def goes_on(booster: xgb.Booster, step: int, settings: TrainSettings) -> bool:
+    """Is there a round left, and was the validation of the last reports better than before?"""
+    reported = step - step % settings.report_every
+    return step < settings.rounds and reported - best(booster) < settings.patience
 
 
 def best(booster: xgb.Booster) -> int:
