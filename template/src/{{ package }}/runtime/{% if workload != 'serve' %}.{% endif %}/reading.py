@@ -1,5 +1,6 @@
 """Examples from files: tables, arrays and folders of images."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,16 +35,16 @@ def read(path: Path, target: str, image_size: int | None = None) -> Read:
         image_size: the height and width to bring images to; they have one size if it is None.
     """
     if path.is_file():
-        if path.suffix in TABLES:
+        if path.suffix.lower() in TABLES:
             return _table([path], target)
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             return _arrays(path, lambda: dict(np.load(path, allow_pickle=False)), target)
         _refuse(path, f"is none of {', '.join(sorted({*TABLES, '.npz'}))}")
     if not path.is_dir():
         _refuse(path, "does not exist")
     inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    if tables := [entry for entry in inside if entry.suffix in TABLES]:
-        if len(tables) > 1:
+    if tables := [entry for entry in inside if entry.suffix.lower() in TABLES]:
+        if len(set(map(_part, tables))) > 1:
             _refuse_parts(path, tables)
         return _table(tables, target)
     if arrays := [entry for entry in inside if entry.suffix == ".npy"]:
@@ -82,7 +83,7 @@ def _table(paths: list[Path], target: str) -> Read:
 
 def _frame(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
         with path.open(encoding="utf-8-sig") as file:
             head = file.readline()
@@ -146,9 +147,14 @@ def _images(path: Path, folders: list[Path], size: int | None) -> Read:
 
 
 def _refuse_parts(path: Path, entries: list[Path]) -> None:
-    if {entry.stem.lower() for entry in entries} <= PARTS:
-        names = " and ".join(entry.name for entry in entries)
+    if (parts := set(map(_part, entries))) <= PARTS:
+        names = " and ".join(sorted(parts))
         _refuse(path, f"is split into {names} already: load these parts in data.py")
+
+
+def _part(entry: Path) -> str:
+    """Return `train` for train.csv and for train-00000-of-00002.parquet, a name of Hugging Face."""
+    return re.sub(r"-\d+-of-\d+$", "", entry.stem.lower())
 
 
 def _classes(path: Path, target: str, labels: np.ndarray) -> np.ndarray:
