@@ -31,6 +31,11 @@ TESTS = re.compile(
 OWN = "# Drydock's again"
 
 
+def _read(path: Path) -> str:
+    """The text of a file; nothing where there is none."""
+    return path.read_text() if path.is_file() else ""
+
+
 def _insert(path: Path, before: str, *lines: str, after: bool = False) -> bool:
     """Insert lines before (or after) the first line that matches an expression."""
     if not path.is_file():
@@ -46,7 +51,7 @@ def _insert(path: Path, before: str, *lines: str, after: bool = False) -> bool:
 
 def _append(project: Path, name: str, *lines: str) -> Lines:
     path = project / name
-    text = path.read_text() if path.is_file() else ""
+    text = _read(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "".join(f"{line}\n" for line in lines))
     return {name: [line for line in lines if line.strip()]}
@@ -192,7 +197,7 @@ def _in_last_stage(project: Path, *lines: str, before: str = r"^USER ") -> Lines
 def variable_in_a_list(project: Path, random: Random, number: int) -> Lines:
     """A line more in an ENV that sets several variables."""
     path = project / "Dockerfile"
-    text = path.read_text() if path.is_file() else ""
+    text = _read(path)
     listed = list(re.finditer(r"^    [A-Z_]+=\S+ \\\n", text, re.MULTILINE))
     last = text.rfind("\nFROM base")
     listed = [found for found in listed if found.start() > last and "UV_" not in found[0]]
@@ -206,7 +211,7 @@ def variable_in_a_list(project: Path, random: Random, number: int) -> Lines:
 def changed_variable(project: Path, random: Random, number: int) -> Lines:
     """Another value of a variable that Drydock sets."""
     path = project / "Dockerfile"
-    text = path.read_text() if path.is_file() else ""
+    text = _read(path)
     found = re.search(r"^( +PYTHONFAULTHANDLER=)1( \\)?$", text, re.MULTILINE)
     if not found:
         return {}
@@ -262,7 +267,7 @@ def default_arguments(project: Path, random: Random, number: int) -> Lines:
 def newer_action(project: Path, random: Random, number: int) -> Lines:
     """What Dependabot does: another version of an action, in each place."""
     for name in WORKFLOWS:
-        text = (project / name).read_text() if (project / name).is_file() else ""
+        text = _read(project / name)
         found = re.search(r"actions/checkout@.*$", text, re.MULTILINE)
         if found:
             line = f"actions/checkout@{'0' * 39}{number} # v99.0.{number}"
@@ -284,7 +289,7 @@ def job_settings(project: Path, random: Random, number: int) -> Lines:
     """A variable and a service of the job that tests."""
     for name in WORKFLOWS:
         lines = "    env:", f"      OURS_{number}: 1"
-        text = (project / name).read_text() if (project / name).is_file() else ""
+        text = _read(project / name)
         place = re.search(r"^    runs-on: .*\n", text, re.MULTILINE)
         if place and not re.match("    env:", text[place.end() :]):
             _insert(project / name, r"^    runs-on: .*\n", *lines, after=True)
@@ -299,7 +304,7 @@ def job_settings(project: Path, random: Random, number: int) -> Lines:
 def step_with_condition(project: Path, random: Random, number: int) -> Lines:
     """A step of several lines, before the tests or in the place for steps of one's own."""
     for name in WORKFLOWS:
-        text = (project / name).read_text() if (project / name).is_file() else ""
+        text = _read(project / name)
         if found := re.search(rf"^( *){OWN}", text, re.MULTILINE) or TESTS.search(text):
             lines = [f"- run: echo condition {number}", "  if: github.event_name == 'push'"]
             lines = [f"{found[1]}{line}" for line in lines]
@@ -312,7 +317,7 @@ def step_with_condition(project: Path, random: Random, number: int) -> Lines:
 def deleted_step(project: Path, random: Random, number: int) -> Lines:
     """The linter of the Dockerfile goes; the first line stands for the file."""
     for name in (*WORKFLOWS, ".gitlab-ci.yml"):
-        text = (project / name).read_text() if (project / name).is_file() else ""
+        text = _read(project / name)
         if found := re.search(r"^.*hadolint Dockerfile\n", text, re.MULTILINE):
             (project / name).write_text(text[: found.start()] + text[found.end() :])
             return {name: text.splitlines()[:1]}
@@ -385,7 +390,7 @@ def ci_job(project: Path, random: Random, number: int) -> Lines:
 def ci_step(project: Path, random: Random, number: int) -> Lines:
     """A step before the tests, or in the place for steps of one's own."""
     for name in (*WORKFLOWS, ".gitlab-ci.yml"):
-        text = (project / name).read_text() if (project / name).is_file() else ""
+        text = _read(project / name)
         if found := re.search(rf"^( *){OWN}", text, re.MULTILINE) or TESTS.search(text):
             command = f"echo our step {number}"
             line = f"{found[1]}- {command if name == '.gitlab-ci.yml' else f'run: {command}'}"
@@ -397,7 +402,7 @@ def ci_step(project: Path, random: Random, number: int) -> Lines:
 def changed_step(project: Path, random: Random, number: int) -> Lines:
     """The tests, with a switch more."""
     for name in (*WORKFLOWS, ".gitlab-ci.yml"):
-        text = (project / name).read_text() if (project / name).is_file() else ""
+        text = _read(project / name)
         if found := re.search(r"^.* (--no-sync pytest|make test|poe test)$", text, re.MULTILINE):
             line = f"{found[0]} -x"
             (project / name).write_text(f"{text[: found.start()]}{line}{text[found.end() :]}")

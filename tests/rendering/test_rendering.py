@@ -236,6 +236,21 @@ def test_ci_builds_what_the_bake_file_says_and_nothing_else(rendered: Rendered) 
         ]
 
 
+def test_the_cache_of_another_project_has_the_compression_of_what_is_published(
+    rendered: Rendered,
+) -> None:
+    """A layer that is taken from there keeps its own, which the platform may not read."""
+    seen = set()
+    for _, folder in rendered.values():
+        names = ("docker-bake.hcl", "README.md", ".github/workflows/ci.yml")
+        text = "".join((folder / name).read_text() for name in names if (folder / name).is_file())
+        named = set(re.findall("SHARED_CACHE_[A-Z]+", text))
+        kind = "ZSTD" if "compression=zstd" in text else "GZIP"
+        assert named == ({f"SHARED_CACHE_{kind}"} if 'target "publish' in text else set())
+        seen |= named
+    assert seen == {"SHARED_CACHE_ZSTD", "SHARED_CACHE_GZIP"}
+
+
 def test_ci_trains_the_model_that_it_serves_on_the_sample_that_is_committed(
     rendered: Rendered, tmp_path: Path
 ) -> None:

@@ -138,7 +138,8 @@ def copier(
     *arguments: str | Path, cwd: Path, check: bool = True, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `copier` of this environment, with the memory of `compiled`."""
-    command = (sys.executable, compiled.__file__, *arguments)
+    # -P: the folder of that file has modules with common names, such as `docker`.
+    command = (sys.executable, "-P", compiled.__file__, *arguments)
     return run(*command, cwd=cwd, check=check, env=env)
 
 

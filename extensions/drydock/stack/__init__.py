@@ -88,4 +88,8 @@ def solution_of(catalogue: Catalogue, answers: Answers) -> Solution:
 def _platform(catalogue: Catalogue, solution: Solution, platform: str) -> Platform:
     row = asdict(catalogue.platforms[platform])
     del row["name"], row["workloads"]
-    return {**row, "architecture": architecture(catalogue, solution)}
+    return {
+        **row,
+        "architecture": architecture(catalogue, solution),
+        "shared_cache": f"SHARED_CACHE_{row['compression'].upper()}",
+    }

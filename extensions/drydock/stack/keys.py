@@ -161,6 +161,9 @@ class Platform(TypedDict):
     registry: str
     compression: str
     """Of the layers of an image that is published: "gzip" or "zstd"."""
+    shared_cache: str
+    """The variable that names another project's image to take layers from. BuildKit leaves their
+    compression as it is, so there is one for each."""
     routes: Mapping[str, str | None]
     variables: Mapping[str, str]
     paths: Mapping[str, str]

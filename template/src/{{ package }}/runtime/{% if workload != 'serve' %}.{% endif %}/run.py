@@ -93,7 +93,7 @@ class Run:
         _print(line)
 
     def is_best(self, name: str) -> bool:
-        """Is this metric of the last report lower than in every report before?"""
+        """Is this metric of the last report that has it lower than in every one before?"""
         *before, last = [line[name] for line in self._metrics if name in line]
         return last < min(before, default=math.inf)
 
