@@ -329,9 +329,9 @@ class Engine:
 
     # -- the daemon -----------------------------------------------------------------------------
 
-    def cleanup(self) -> None:
-        """Remove the containers and the images that this session made."""
+    def cleanup(self, *, images: bool = True) -> None:
+        """Remove the containers and, unless told to leave them, the images of this session."""
         for container in self._containers:
             container.remove()
-        for tag in self._tags:
+        for tag in self._tags if images else ():
             self("image", "rm", "--force", tag, check=False)

@@ -60,14 +60,18 @@ class Daemon:
             return client, variables
 
     def alone(self) -> bool:
-        """Does no other session use the daemon?"""
+        """Does no other session use the daemon? If so, none can begin to until `share`."""
         try:
             fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             # A failed change of a lock may have dropped it.
-            fcntl.flock(self._use, fcntl.LOCK_SH)
+            self.share()
             return False
         return True
+
+    def share(self) -> None:
+        """Let other sessions use the daemon beside this one."""
+        fcntl.flock(self._use, fcntl.LOCK_SH)
 
     def tidy(self, engine: Engine, limit: int = 4_000_000_000) -> None:
         """Remove every layer that was built, so that the next session builds for real, and images
@@ -121,6 +125,10 @@ class Daemon:
 def connect(own_daemon: type[Daemon] = Daemon) -> Iterator[Engine]:
     """A client with a daemon behind it; what it made is removed at the end.
 
+    Of a daemon of the tests' own what a session built is removed before the next one, too: one that
+    was killed did not, and in CI (CI is set) none does, since it takes more than a minute on a
+    machine that is thrown away.
+
     Args:
         own_daemon: what to start where no daemon answers, or none that builds the images.
 
@@ -146,11 +154,15 @@ def connect(own_daemon: type[Daemon] = Daemon) -> Iterator[Engine]:
                     raise Unavailable(reason)
             except Unavailable as missing:
                 raise Unavailable("; ".join([*reasons, str(missing)])) from None
+        if own and own.alone():
+            own.tidy(found)
+            own.share()
         try:
             yield found
         finally:
-            found.cleanup()
-            if own and own.alone():
+            leave = own and os.environ.get("CI")
+            found.cleanup(images=not leave)
+            if own and not leave and own.alone():
                 own.tidy(found)
     finally:
         if own:
