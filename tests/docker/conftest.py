@@ -21,9 +21,10 @@ from typing import TypeVar
 import pytest
 
 from tests.support import indexes, projects
-from tests.support.docker import daemon, images, standins
+from tests.support.docker import daemon, images, machines, standins
 from tests.support.docker.client import TAG, Build, Engine
 from tests.support.docker.images import Image, TorchIndex, Trained
+from tests.support.docker.machines import Machine
 from tests.support.host import Unavailable
 
 HERE = Path(__file__).parent
@@ -148,6 +149,37 @@ def builder(docker: Engine, standin: standins.Standins) -> Callable[..., Build]:
         return docker.build(project, tag, **how, extra=[output])
 
     return build
+
+
+@pytest.fixture(scope="package")
+def apart(docker: Engine) -> Iterator[tuple[Machine, Machine]]:
+    """Two machines that build apart, for all tests: where it matters that one has not built
+    something before, let it `forget`.
+    """
+    try:
+        with machines.machines(docker) as pair:
+            yield pair
+    except Unavailable as missing:
+        projects.lacking(str(missing))
+
+
+@pytest.fixture(scope="package")
+def provided(
+    apart: tuple[Machine, Machine], standin: standins.Standins
+) -> Callable[..., tuple[Machine, Machine]]:
+    """The two machines, with base images: call it with their references."""
+
+    def provide(*references: str) -> tuple[Machine, Machine]:
+        try:
+            for reference in references:
+                standin(reference)
+                for machine in apart:
+                    machine.provide(reference)
+        except Unavailable as missing:
+            projects.lacking(str(missing))
+        return apart
+
+    return provide
 
 
 @pytest.fixture(scope="package")

@@ -5,6 +5,7 @@ The registry is a real one on loopback, the machines build apart (tests/support/
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -16,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import projects
-from tests.support.docker import bake, images, machines
-from tests.support.docker.client import Engine
+from tests.support.docker import bake, images
 from tests.support.docker.machines import Machine
 from tests.support.docker.registry import Registry, registry
 from tests.support.host import Unavailable
@@ -74,29 +74,25 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(
-    docker: Engine,
-    standin: Callable[[str], bool],
+    provided: Callable[..., tuple[Machine, Machine]],
     template: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     """Publish a project from one machine, as its main branch."""
     folder = tmp_path_factory.mktemp("delivery")
-    try:
-        with registry(folder / "registry") as store, machines.machines(docker) as (here, there):
-            name = f"{store.host}/team/digits"
-            project = projects.generate(
-                template, folder / "digits", lock=True, image_name=name, ci="none"
-            )
-            for reference in images.base_images(project):
-                standin(reference)
-                for machine in (here, there):
-                    machine.provide(reference)
-            made = Site(here, there, store, project)
-            made.publish(here, project, "main", "0a1b2c")
-            made.published = store.manifest("team/digits:main")
-            yield made
-    except Unavailable as missing:
-        projects.lacking(str(missing))
+    with contextlib.ExitStack() as stack:
+        try:
+            store = stack.enter_context(registry(folder / "registry"))
+        except Unavailable as missing:
+            projects.lacking(str(missing))
+        name = f"{store.host}/team/digits"
+        project = projects.generate(
+            template, folder / "digits", lock=True, image_name=name, ci="none"
+        )
+        made = Site(*provided(*images.base_images(project)), store, project)
+        made.publish(made.here, project, "main", "0a1b2c")
+        made.published = store.manifest("team/digits:main")
+        yield made
 
 
 def test_every_tag_is_of_the_image_that_was_tested_from_the_registry(site: Site) -> None:
@@ -110,6 +106,7 @@ def test_every_tag_is_of_the_image_that_was_tested_from_the_registry(site: Site)
 def test_on_a_machine_with_no_layer_a_line_of_code_is_all_that_is_built_and_pushed(
     site: Site, tmp_path: Path
 ) -> None:
+    site.there.forget()
     before = site.store.holds()
     done = site.publish(site.there, site.edited(tmp_path), "line")
     said = done.stdout + done.stderr
@@ -122,10 +119,10 @@ def test_on_a_machine_with_no_layer_a_line_of_code_is_all_that_is_built_and_push
 def test_a_new_project_installs_nothing_that_the_image_it_is_told_of_has(
     site: Site, template: Path, tmp_path: Path
 ) -> None:
-    host, docker = site.store.host, site.there.docker
+    host = site.store.host
     answers = {"image_name": f"{host}/team/second", "ci": "none"}
     project = projects.generate(template, tmp_path / "second", lock=True, **answers)
-    docker("builder", "prune", "--all", "--force", "--filter=type=regular", timeout=600)
+    site.there.forget()
     before = site.store.holds()
     shared = {"SHARED_CACHE_ZSTD": f"{host}/team/digits:main"}
     done = site.publish(site.there, project, "main", **shared)

@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import projects
-from tests.support.docker import exported, images, machines
-from tests.support.docker.client import Engine
+from tests.support.docker import exported, images
 from tests.support.docker.exported import Exported
 from tests.support.docker.machines import Machine
-from tests.support.host import Unavailable
 
 FRAMEWORK, REST = "framework", "rest"
 OTHER_BASE = "python:3.13-slim-bookworm"
@@ -53,8 +51,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(
-    docker: Engine,
-    standin: Callable[[str], bool],
+    provided: Callable[..., tuple[Machine, Machine]],
     template: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Fleet]:
@@ -81,26 +78,19 @@ def fleet(
     )
     images.replace(third / "pyproject.toml", 'version = "0.1.0"', 'version = "9.0"')
     images.uv(third, "lock")
+    here, there = provided(*images.base_images(first), OTHER_BASE)
+    there.forget()
     try:
-        references = [*images.base_images(first), OTHER_BASE]
-        for reference in references:
-            standin(reference)
-        with machines.machines(docker) as (here, there):
-            for machine in (here, there):
-                for reference in references:
-                    machine.provide(reference)
-            with ThreadPoolExecutor() as both:
-                alpha = both.submit(here.export, first, folder / "alpha.tar", no_cache=True)
-                base = {"BASE_IMAGE": OTHER_BASE}
-                beta = there.export(second, folder / "beta-two.tar", no_cache=True, build_args=base)
-                gamma = there.export(third, folder / "gamma.tar")
-                # The SBOM needs an image from Docker Hub that makes it.
-                attest = ["--attest=type=provenance,mode=min"]
-                released = there.export(third, folder / "release.tar", "publish", extra=attest)
-            made = alpha.result()
-            yield Fleet(made, beta, gamma, released, here, here.load(made))
-    except Unavailable as missing:
-        projects.lacking(str(missing))
+        with ThreadPoolExecutor() as both:
+            alpha = both.submit(here.export, first, folder / "alpha.tar", no_cache=True)
+            base = {"BASE_IMAGE": OTHER_BASE}
+            beta = there.export(second, folder / "beta-two.tar", no_cache=True, build_args=base)
+            gamma = there.export(third, folder / "gamma.tar")
+            # The SBOM needs an image from Docker Hub that makes it.
+            attest = ["--attest=type=provenance,mode=min"]
+            released = there.export(third, folder / "release.tar", "publish", extra=attest)
+        made = alpha.result()
+        yield Fleet(made, beta, gamma, released, here, here.load(made))
     finally:
         for archive in folder.glob("*.tar"):
             archive.unlink()

@@ -39,6 +39,10 @@ class Machine:
     flags: tuple[str, ...] = ()
     """More words for `docker build`."""
 
+    def forget(self) -> None:
+        """Take every layer away that it has built; what uv downloaded stays."""
+        self.docker("builder", "prune", "--all", "--force", "--filter=type=regular", timeout=600)
+
     def bakes(self, project: Path, target: str) -> tuple[dict[str, str], dict[str, str]]:
         """What a project's docker-bake.hcl says of a target: build arguments, and the output."""
         file = project / "docker-bake.hcl"
@@ -53,12 +57,14 @@ class Machine:
     def export(self, project: Path, archive: Path, target: str = "default", **how) -> Exported:
         """Build a target of a project's docker-bake.hcl, into a file instead of where it says.
 
-        Uncompressed, to be quick. Keywords as Engine.build. Raises BuildFailed.
+        Uncompressed, to be quick, also what the builder has compressed for a registry: a file with
+        some of each cannot be loaded. Keywords as Engine.build. Raises BuildFailed.
         """
         arguments, output = self.bakes(project, target)
         # Of an image with attestations, which goes to a registry, the file is an OCI one.
         kind = "oci" if output["type"] == "image" else output["type"]
         words = [f"type={kind}", f"dest={archive}", "compression=uncompressed"]
+        words.append("force-compression=true")
         tag = f"{TAG}{os.getpid()}/{archive.stem}"
         build = self.docker.build(
             project,
@@ -164,8 +170,11 @@ def _copy(source: Engine, target: Engine, reference: str) -> None:
 
 @contextlib.contextmanager
 def daemon(*, filesystem: str = "", processors: int | None = None) -> Iterator[str]:
-    """A daemon of Debian 13 with no image yet; yields its address. Keywords as rooted.start."""
-    # What a session that was killed could not remove.
+    """A daemon of Debian 13 with no image yet; yields its address. Keywords as rooted.start.
+
+    In CI (CI is set) its data stays: to remove it takes a minute on a machine that is thrown away.
+    """
+    # What a session in CI left, or one that was killed.
     for left in cache_folder().glob("docker-data-*-*"):
         if not Path("/proc", left.name.split("-")[2]).exists():
             shutil.rmtree(left, ignore_errors=True)
@@ -184,4 +193,5 @@ def daemon(*, filesystem: str = "", processors: int | None = None) -> Iterator[s
             process.wait()
     finally:
         shutil.rmtree(run, ignore_errors=True)
-        shutil.rmtree(data, ignore_errors=True)
+        if not os.environ.get("CI"):
+            shutil.rmtree(data, ignore_errors=True)
