@@ -11,21 +11,10 @@ from typing import Any
 import pytest
 
 from drydock.catalogue import FOLDER, Catalogue
+from scripts.refresh.rows import laid_out
 
 FILES = sorted(FOLDER.glob("*.json"))
 FRAMEWORKS = ("scikit-learn", "pytorch", "jax", "tensorflow", "onnxruntime", "xgboost")
-
-
-def laid_out(data: dict[str, Any]) -> str:
-    """Write JSON with one row of each list on a line, and one line for anything else."""
-    parts = []
-    for name, value in data.items():
-        if isinstance(value, list):
-            rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in value)
-            parts.append(f"  {json.dumps(name)}: [\n{rows}\n  ]")
-        else:
-            parts.append(f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def facts(rows: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
