@@ -32,7 +32,9 @@ def to_bytes(array: np.ndarray, kind: type) -> bytes:
     """Return the elements one after the other, row by row."""
     if kind is not np.object_:
         return array.astype(np.dtype(kind).newbyteorder("<")).tobytes()
-    texts = (str(text).encode() for text in array.ravel().tolist())
+    texts = [
+        text if isinstance(text, bytes) else str(text).encode() for text in array.ravel().tolist()
+    ]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
