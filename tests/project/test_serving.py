@@ -103,9 +103,10 @@ def kserve(template: Path, tmp_path_factory: pytest.TempPathFactory, network: No
 
 @pytest.fixture(scope="module")
 def kserve_onnx(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
-    """One that serves a model of ONNX Runtime there."""
+    """One that serves a model of ONNX Runtime there, with the oldest Python of the catalogue."""
     folder = tmp_path_factory.mktemp("kserve-onnx") / "demo"
-    return installed(template, folder, platform="kserve", framework="onnxruntime")
+    answers = {"platform": "kserve", "framework": "onnxruntime", "python_version": "3.11"}
+    return installed(template, folder, **answers)
 
 
 def installed(template: Path, folder: Path, **answers: object) -> Path:
