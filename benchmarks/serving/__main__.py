@@ -2,11 +2,12 @@
 
     uv run python -m benchmarks.serving singles    # beside FastAPI, LitServe and BentoML
     uv run python -m benchmarks.serving batches    # the same with PyTorch, at 64 connections
+    uv run python -m benchmarks.serving binary     # tensors in JSON and in binary, on KServe
     uv run python -m benchmarks.serving hostile    # what it must survive, in large numbers
     uv run python -m benchmarks.serving rolling    # two servers replaced behind HAProxy
     uv run python -m benchmarks.serving copies     # the memory of one, two and four processes
 
-The figures go to results.json beside this file, which has one entry for each. The first two need
+The figures go to results.json beside this file, which has one entry for each. The first three need
 Debian's wrk, `rolling` its haproxy, and all a package index.
 """
 
@@ -29,6 +30,7 @@ from benchmarks.serving import hostile, servers, throughput
 from benchmarks.serving.clients import Server
 from benchmarks.serving.rolling import rolling
 
+KINDS = ("singles", "batches", "binary", "hostile", "rolling", "copies")
 RESULTS = Path(__file__).with_name("results.json")
 
 
@@ -84,13 +86,13 @@ def memory_of(project: Path, count: int) -> dict[str, int]:
 def main() -> None:
     """Measure what the command line names, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["singles", "batches", "hostile", "rolling", "copies"])
+    parser.add_argument("what", choices=KINDS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.what in ("singles", "batches"):
+        if options.what in ("singles", "batches", "binary"):
             measure = getattr(throughput, options.what)
             figures = measure(folder, options.rounds, options.seconds)
         elif options.what == "hostile":

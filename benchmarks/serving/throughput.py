@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import tempfile
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,23 @@ def body_of(instances: int = 1) -> bytes:
     return json.dumps({"instances": [[float(n % 17) for n in range(64)]] * instances}).encode()
 
 
+def tensors_of(instances: int, in_binary: bool) -> tuple[bytes, int]:
+    """A request with that many digits on KServe, and how much of it is JSON.
+
+    The answer is asked for in the same form.
+    """
+    digits = [float(n % 17) for n in range(64)] * instances
+    tensor: dict[str, Any] = {"name": "input", "shape": [instances, 64], "datatype": "FP32"}
+    data = array("f", digits).tobytes() if in_binary else b""
+    if in_binary:
+        tensor["parameters"] = {"binary_data_size": len(data)}
+    else:
+        tensor["data"] = digits
+    asked = {"inputs": [tensor], "parameters": {"binary_data_output": in_binary}}
+    head = json.dumps(asked).encode()
+    return head + data, len(head)
+
+
 def variables(project: Path) -> dict[str, str]:
     """What the rivals need in order to find the project's model."""
     return {"PYTHONPATH": f"{project / 'src'}:{RIVALS}", "OUTPUTS": str(project / "outputs")}
@@ -117,14 +135,24 @@ def frameworks(project: Path, folder: Path) -> dict[str, Contender]:
     return found
 
 
-def wrk(server: Server, connections: int, seconds: int, body: Path) -> dict[str, Any]:
-    """Ask as fast as that many connections get answers."""
+def wrk(
+    server: Server, connections: int, seconds: int, body: Path, json_length: int | None = None
+) -> dict[str, Any]:
+    """Ask as fast as that many connections get answers.
+
+    Args:
+        server: who is asked.
+        connections: how many.
+        seconds: for how long.
+        body: a file with the body of the request.
+        json_length: how much of the body is JSON, where tensors in binary follow it.
+    """
     words = ["wrk", "--threads", "1", "--connections", str(connections), "--timeout", "10s"]
     words += ["--duration", f"{seconds}s", "--script", str(SCRIPT)]
     before = cpu_seconds(server.pid)
     done = subprocess.run(
         [*words, f"http://127.0.0.1:{server.port}{server.predict}"],
-        env={**os.environ, "BODY": str(body)},
+        env={**os.environ, "BODY": str(body), "JSON_LENGTH": str(json_length or "")},
         capture_output=True,
         text=True,
         check=True,
@@ -215,3 +243,24 @@ def batches(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
         **endpoints(project),
     }
     return summary(by_turns(contenders, 64, rounds, seconds), "Drydock")
+
+
+def binary(folder: Path, rounds: int, seconds: int) -> dict[str, Any]:
+    """Tensors in JSON and in binary, 1 and 64 digits a request, 16 connections, scikit-learn."""
+    project = generated(folder, platform="kserve")
+    figures: dict[int, dict[str, list[dict[str, Any]]]] = {}
+    body, _ = tensors_of(1, in_binary=False)
+    routes = {"predict": "/v2/models/demo/infer", "probe": "/v2/health/ready"}
+    with servers.of_project(project, body=body, **routes) as server:
+        for number in range(-1, rounds):  # the first one is to warm up
+            for count in (1, 64):
+                for name in ("JSON", "binary") if number % 2 else ("binary", "JSON"):
+                    content, length = tensors_of(count, in_binary=name == "binary")
+                    file = folder / "body"
+                    file.write_bytes(content)
+                    said = length if name == "binary" else None
+                    one = wrk(server, 16, seconds if number >= 0 else 1, file, said)
+                    say(f"round {number + 1}: {count}, {name}: {one}")
+                    if number >= 0:
+                        figures.setdefault(count, {}).setdefault(name, []).append(one)
+    return {f"{count} instances": summary(found, "JSON") for count, found in figures.items()}

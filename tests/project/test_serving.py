@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -29,31 +30,58 @@ TRITON = "tritonclient[http]==2.73.0"
 GROWTH = 60
 
 
-# The client of the Triton server, which speaks the Open Inference Protocol, asks for digits.
+# The client of the Triton server, which speaks the Open Inference Protocol, asks for digits: with
+# its defaults, which are tensors in binary, then in JSON, and both ways with its asynchronous half.
 ASKING = """
+import asyncio
 import sys
 import numpy as np
 import tritonclient.http as triton
+import tritonclient.http.aio as asynchronous
 from tritonclient.utils import InferenceServerException
 
 client = triton.InferenceServerClient(sys.argv[1])
 assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("demo")
-assert client.get_server_metadata()["extensions"] == []
+assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
 metadata = client.get_model_metadata("demo")
 [version], [wanted] = metadata["versions"], metadata["inputs"]
-rows = np.full((3, wanted["shape"][1]), 8, np.float32)
-tensor = triton.InferInput(wanted["name"], list(rows.shape), wanted["datatype"])
-tensor.set_data_from_numpy(rows, binary_data=False)
-answer = client.infer("demo", [tensor], model_version=version, request_id="42")
+rows = np.random.default_rng(1).integers(0, 17, (3, wanted["shape"][1])).astype(np.float32)
+
+def tensor(**how):
+    made = triton.InferInput(wanted["name"], list(rows.shape), wanted["datatype"])
+    return made.set_data_from_numpy(rows, **how)
+
+answer = client.infer("demo", [tensor()], model_version=version, request_id="42")
 assert answer.get_response()["id"] == "42"
-assert answer.as_numpy("probabilities").shape == (3, 10)
-assert np.allclose(answer.as_numpy("probabilities").sum(axis=1), 1, atol=1e-5)
-only = [triton.InferRequestedOutput("label", binary_data=False)]
-answer = client.infer("demo", [tensor], outputs=only)
-assert [output["name"] for output in answer.get_response()["outputs"]] == ["label"]
-assert all(label.isdigit() for label in answer.as_numpy("label"))
-tensor.set_data_from_numpy(rows)
-for call in (lambda: client.infer("demo", [tensor]), lambda: client.get_model_metadata("other")):
+assert all("data" not in output for output in answer.get_response()["outputs"])
+labels, probabilities = answer.as_numpy("label"), answer.as_numpy("probabilities")
+assert probabilities.shape == (3, 10) and probabilities.dtype == np.float32
+assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+assert [int(label) for label in labels] == probabilities.argmax(axis=1).tolist()
+
+in_json = [triton.InferRequestedOutput(name, binary_data=False) for name in ("label",)]
+answer = client.infer("demo", [tensor(binary_data=False)], outputs=in_json)
+[output] = answer.get_response()["outputs"]
+assert output["name"] == "label" and output["data"] == [label.decode() for label in labels]
+mixed = [*in_json, triton.InferRequestedOutput("probabilities")]
+answer = client.infer("demo", [tensor(binary_data=False)], outputs=mixed)
+assert np.array_equal(answer.as_numpy("probabilities"), probabilities)
+assert answer.get_response()["outputs"][0]["data"] == output["data"]
+client.infer("demo", [tensor()], response_compression_algorithm="gzip")
+
+async def ask():
+    async with asynchronous.InferenceServerClient(sys.argv[1]) as client:
+        for asked, outputs in ((tensor(), None), (tensor(binary_data=False), in_json)):
+            answer = await client.infer("demo", [asked], outputs=outputs)
+            assert list(map(int, answer.as_numpy("label"))) == list(map(int, labels))
+
+asyncio.run(ask())
+rows[0, 0] = np.nan
+for call in (
+    lambda: client.infer("demo", [tensor()]),
+    lambda: client.infer("demo", [tensor()], request_compression_algorithm="gzip"),
+    lambda: client.get_model_metadata("other"),
+):
     try:
         call()
     except InferenceServerException as error:
@@ -73,9 +101,17 @@ def kserve(template: Path, tmp_path_factory: pytest.TempPathFactory, network: No
     return installed(template, tmp_path_factory.mktemp("kserve") / "demo", platform="kserve")
 
 
-def installed(template: Path, folder: Path, platform: str) -> Path:
+@pytest.fixture(scope="module")
+def kserve_onnx(template: Path, tmp_path_factory: pytest.TempPathFactory, network: None) -> Path:
+    """One that serves a model of ONNX Runtime there, with the oldest Python of the catalogue."""
+    folder = tmp_path_factory.mktemp("kserve-onnx") / "demo"
+    answers = {"platform": "kserve", "framework": "onnxruntime", "python_version": "3.11"}
+    return installed(template, folder, **answers)
+
+
+def installed(template: Path, folder: Path, **answers: object) -> Path:
     """Make a project that serves, as a repository, with its example model."""
-    projects.generate(template, folder, lock=True, workload="serve", platform=platform)
+    projects.generate(template, folder, lock=True, workload="serve", **answers)
     projects.commit_all(folder, "Start")
     projects.run("uv", "sync", "--locked", "--quiet", cwd=folder)
     projects.run("uv", "run", "--no-sync", "python", "-m", "demo.fit", cwd=folder)
@@ -192,22 +228,39 @@ def test_the_kserve_project_passes_its_own_tests_and_hooks(kserve: Path) -> None
     assert done.returncode == 0, done.stdout
 
 
-def test_a_client_of_the_open_inference_protocol_gets_on_with_the_kserve_project(
-    kserve: Path, tmp_path: Path
+@pytest.mark.parametrize("project_of", ["kserve", "kserve_onnx"])
+def test_a_client_of_the_open_inference_protocol_gets_on_with_kserve_projects(
+    project_of: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    with servers.of_project(
-        kserve,
-        body=tensor(),
-        predict="/v2/models/demo/infer",
-        probe="/v2/health/ready",
-    ) as server:
+    with served_on_kserve(request.getfixturevalue(project_of)) as server:
         address = f"127.0.0.1:{server.port}"
         said = with_tool(TRITON, "python", "-c", ASKING, address, folder=tmp_path)
         assert said.splitlines() == [
-            "[400] Send tensors in JSON: the binary extension is not understood here.",
+            "[422] input has a value that is no finite number.",
+            "[415] Send the body uncompressed.",
             "[404] There is no such model, version or route.",
         ]
+
+
+def test_what_the_description_of_the_kserve_project_allows_is_answered_as_it_says(
+    kserve: Path, tmp_path: Path
+) -> None:
+    with served_on_kserve(kserve) as server:
         assert "Selected: 6/6" in conform(server, tmp_path)
+
+
+def test_bodies_in_binary_that_are_nearly_right_are_refused_with_a_sentence(kserve: Path) -> None:
+    python, script = kserve / ".venv/bin/python", projects.ROOT / "tests/support/binary_bodies.py"
+    done = projects.run(python, script, "4000", "1", cwd=kserve)
+    statuses = json.loads(done.stdout.splitlines()[-1])
+    assert sum(statuses.values()) == 4000
+    assert all(statuses[status] > 100 for status in ("200", "400", "415", "422")), statuses
+
+
+def served_on_kserve(project: Path) -> contextlib.AbstractContextManager[Server]:
+    """The server of an installed project for KServe."""
+    routes = {"predict": "/v2/models/demo/infer", "probe": "/v2/health/ready"}
+    return servers.of_project(project, body=tensor(), **routes)
 
 
 def digit() -> bytes:
