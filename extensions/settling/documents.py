@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import combinations
 from typing import Any
 
 import yaml
@@ -37,8 +39,9 @@ def place(
     only_new = bool(wanted) and all(old is ABSENT for _, old, _ in wanted)
     at_end = only_new or (ends_alike and edit.start == len(last) and not says_nothing)
     anywhere = [*_beside(edit, last, text)] if only_new else []
-    for at, replaced, where in (*_candidates(last, edit, text, at_end=at_end), *anywhere):
-        lines = edit.lines
+    torn = [*_torn(last, edit, text)]
+    for at, replaced, where in (*torn, *_candidates(last, edit, text, at_end=at_end), *anywhere):
+        lines = _filled(edit, text[at : at + replaced]) if torn and replaced else edit.lines
         if where == "at the end" and lines[0].strip() and text[-1].strip():
             lines = ["\n", *lines] if only_new else lines
         result = [*text[:at], *lines, *text[at + replaced :]]
@@ -95,6 +98,39 @@ def _candidates(
         yield above + 1, 0, f"below `{before[0].strip()}`"
     if at_end:
         yield len(text), 0, "at the end"
+
+
+def _torn(last: list[str], edit: Edit, text: list[str]) -> Iterator[tuple[int, int, str]]:
+    """As `_candidates`, for lines that are gone and have nothing but comments between them now."""
+    bare = [number for number, line in enumerate(text) if not _says_nothing(line)]
+    told = [text[number] for number in bare]
+    if any(map(_says_nothing, edit.gone + edit.lines)):
+        return
+    if not len(edit.lines) <= len(edit.gone) <= 8:  # `_filled` tries all ways to put them
+        return
+    at = same_lines(last, told, edit.gone)
+    if at is not None and same_lines(last, text, edit.gone) is None:
+        first, end = bare[at], bare[at + len(edit.gone) - 1] + 1
+        yield first, end - first, "beside lines that this version changed"
+
+
+def _filled(edit: Edit, between: list[str]) -> list[str]:
+    """Put each line in place of the one that is most like it, and leave the comments."""
+    places = [number for number, line in enumerate(between) if not _says_nothing(line)]
+
+    def likeness(chosen: tuple[int, ...]) -> float:
+        pairs = zip(chosen, edit.lines, strict=True)
+        return sum(SequenceMatcher(None, between[at], line).ratio() for at, line in pairs)
+
+    chosen = max(combinations(places, len(edit.lines)), key=likeness)
+    filled = dict(zip(chosen, edit.lines, strict=True))
+    return [
+        filled.get(at, line) for at, line in enumerate(between) if at in filled or at not in places
+    ]
+
+
+def _says_nothing(line: str) -> bool:
+    return not line.strip() or line.lstrip().startswith("#")
 
 
 def _beside(edit: Edit, last: list[str], text: list[str]) -> Iterator[tuple[int, int, str]]:

@@ -416,6 +416,58 @@ def test_a_step_stays_a_conflict_where_those_around_it_are_others(own: str, why:
         merge(CI, *map(lines, (last, own, new)))
 
 
+PYTEST, HADOLINT = "    - pytest\n", "    - hadolint\n"
+COMMENTS = "    # Yours: below.\n    # Drydock's again.\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "between", "becomes"),
+    [
+        ("    - pytest -x\n", COMMENTS, f"    - pytest -x\n{COMMENTS}"),
+        ("    - hadolint -v\n", COMMENTS, f"{COMMENTS}    - hadolint -v\n"),
+        (
+            "    - pytest -x\n    - hadolint -v\n",
+            COMMENTS,
+            f"    - pytest -x\n{COMMENTS}    - hadolint -v\n",
+        ),
+        ("", COMMENTS, COMMENTS),
+        ("    - pytest -x\n", "    - new\n", None),
+        ("    - pytest -x\n", f"    - new\n{COMMENTS}", None),
+        ("    - pytest -x\n    - ours\n    - hadolint -v\n", COMMENTS, None),
+    ],
+)
+def test_a_switch_beside_a_deleted_step_finds_both_where_only_comments_came_between(
+    ours: str, between: str, becomes: str | None
+) -> None:
+    head, tail = "check:\n  script:\n    - sync\n", "    - prune\n"
+    last = f"{head}{PYTEST}{HADOLINT}{tail}"
+    new = f"{head}{PYTEST}{between}{HADOLINT}{tail}"
+    texts = (last, f"{head}{ours}{tail}", new)
+    if becomes is None:
+        with pytest.raises(Unclear, match="beside lines that this version changed"):
+            merge(GITLAB, *map(lines, texts))
+    else:
+        assert "".join(merge(GITLAB, *map(lines, texts))[0]) == f"{head}{becomes}{tail}"
+
+
+@pytest.mark.parametrize("release", ["0.3.0", "0.4.0"])
+@pytest.mark.parametrize(("ci", "name"), [("github", CI), ("gitlab", GITLAB)])
+def test_a_switch_of_pytest_beside_the_deleted_linter_is_settled_in_a_file_of_a_release(
+    release: str, ci: str, name: str, made: Make
+) -> None:
+    last, new = (
+        (made(version, ci) / name).read_text() for version in (release, NOW.removeprefix("v"))
+    )
+
+    def edited(text: str) -> str:
+        text = text.replace("--no-sync pytest\n", "--no-sync pytest -x\n")
+        return re.sub(r"\n.*hadolint Dockerfile\n", "\n", text)
+
+    text, said = merge(name, *map(lines, (last, edited(last), new)))
+    assert "".join(text) == edited(new) != new
+    assert len(said) == 1
+
+
 def test_a_file_in_a_subfolder_keeps_the_line_ends_of_its_checkout(tmp_path: Path) -> None:
     """With `core.autocrlf` the index has LF and the folder CRLF."""
     folder = tmp_path / "repository" / "demo"
