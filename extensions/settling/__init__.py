@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from . import dockerfile, documents, patterns, readers
+from . import code, dockerfile, documents, patterns, readers
 from .edit import Edit, Unclear
 
 LISTS = (".dockerignore", ".gitignore")
@@ -27,7 +27,7 @@ OTHERS = {"pyproject.toml": readers.toml_of, "docker-bake.hcl": readers.bake_of}
 
 def is_known(name: str) -> bool:
     """Is it a file of which this module knows what its lines mean?"""
-    return name in ("Dockerfile", *LISTS, *YAML, *OTHERS)
+    return name in ("Dockerfile", *LISTS, *YAML, *OTHERS) or name.endswith(".py")
 
 
 def lines(text: str) -> list[str]:
@@ -70,11 +70,13 @@ def merge(
             it, as this version makes it.
 
     Returns:
-        The lines, and a sentence for each edit that stands elsewhere now.
+        The lines, and a sentence for each edit that stands elsewhere now; of code, there is none.
 
     Raises:
         Unclear: some edit has no such place; the text says why.
     """
+    if name.endswith(".py"):
+        return code.settled(last, own, new), []
     edits = [
         Edit(start, last[start:end], own[first:after])
         for kind, start, end, first, after in _matcher(last, own).get_opcodes()

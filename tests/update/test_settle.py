@@ -643,6 +643,53 @@ def test_a_changed_line_that_this_version_changed_too_is_not_written_beside_it()
         merge(PYPROJECT, *map(lines, (last, own, last.replace('"c"\n', '"c" # new\n'))))
 
 
+CODE = 'def f(first, second):\n    """Say."""\n    # Why.\n    return {"a": first, "b": second}\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "ours", "same"),
+    [
+        ("(first, second)", "(\n    first,\n    second,\n)", True),
+        ('{"a": first, "b": second}', "{\n        'a': first,\n        'b': second,\n    }", True),
+        ("    ", "  ", True),
+        ("# Why.", "# Why not.", False),
+        ("    # Why.\n", "", False),
+        ("first", "one", False),
+        ('"""Say."""', '"""Tell."""', False),
+        ("return {", "return {{", False),
+    ],
+)
+def test_code_that_its_owner_only_formatted_is_that_of_this_version(
+    old: str, ours: str, same: bool
+) -> None:
+    texts = CODE, CODE.replace(old, ours), CODE.replace("second", "third")
+    if same:
+        text, said = merge("src/demo/runtime/a.py", *map(lines, texts))
+        assert "".join(text) == texts[2]
+        assert said == []
+    else:
+        with pytest.raises(Unclear, match="you changed more in it than its format"):
+            merge("src/demo/runtime/a.py", *map(lines, texts))
+
+
+def test_a_team_with_shorter_lines_has_no_conflict_in_the_code_of_drydock(
+    made: Make, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made("0.6.0", "github"), tmp_path / "demo"))
+    edit(folder / "pyproject.toml", "line-length = 100", "line-length = 88")
+    assert "files reformatted" in projects.run(projects.tool("ruff"), "format", cwd=folder).stdout
+    edit(folder / "src/demo/runtime/stop.py", "import signal\n", "import signal  # ours\n")
+
+    said = update(folder)
+
+    assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder), said
+    code = "src/demo/runtime/curve.py"
+    assert (folder / code).read_text() == (made(NOW.removeprefix("v"), "github") / code).read_text()
+    assert f"formatted  {code} is as this version has it: format it as you do.\n" in said
+    assert "moved " not in said
+    assert "signal  # ours\n" in (folder / "src/demo/runtime/stop.py").read_text()
+
+
 def test_a_file_in_a_subfolder_keeps_the_line_ends_of_its_checkout(tmp_path: Path) -> None:
     """With `core.autocrlf` the index has LF and the folder CRLF."""
     folder = tmp_path / "repository" / "demo"
