@@ -128,6 +128,15 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
         one, other = mine[number], result[places[mine[number].text]]
         if _needs_folder(one) and _folders(mine, one) != _folders(result, other):
             raise Unclear(f"`{one.text}` would stand in another folder")
+    ours = (_own_place(last), _own_place(text))
+    for number in (number for number in there if mine[number].word != "FROM"):
+        one, other = mine[number], result[places[mine[number].text]]
+        begins = beginning(mine, one.start), beginning(result, other.start)
+        if begins[0] != begins[1] and begins != (
+            beginning(instructions(last), ours[0]),
+            beginning(result, ours[1]),
+        ):
+            raise Unclear(f"`{one.text}` would stand in another stage")
     whole = {one.text for edit in moved if not edit.gone for one in _whole(edit)}
     for number in (number for number in there if mine[number].text in whole):
         one, at = mine[number], places[mine[number].text]

@@ -398,6 +398,18 @@ def test_a_file_stays_in_its_folder_where_git_would_merge_it_into_another() -> N
         merge(DOCKERFILE, *map(lines, (TWO, own, new)))
 
 
+def test_a_step_stays_in_its_stage_where_git_would_merge_it_into_another(made: Make) -> None:
+    """At the end of a stage of 0.4.0, this version has another one."""
+    last, new = (
+        (made(version, "github") / DOCKERFILE).read_text()
+        for version in ("0.4.0", NOW.removeprefix("v"))
+    )
+    own = last.replace("\nFROM base\n", "\nRUN echo 1 >/etc/ours\nFROM base\n")
+    own = own.replace("\nUSER ", "\nENV A=1\nUSER ")
+    with pytest.raises(Unclear, match="would stand in another stage"):
+        merge(DOCKERFILE, *map(lines, (last, own, new)))
+
+
 def test_a_changed_variable_stays_a_conflict_where_a_line_below_sets_it_again() -> None:
     last, new = (text.replace("WORKDIR /app\n", "ENV A=1\n") for text in (TWO, TWO_NEW))
     own = last.replace("ENV A=1", "ENV A=2")
