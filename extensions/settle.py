@@ -47,6 +47,8 @@ def settle() -> list[str]:
         path.write_bytes(whole.encode())
         _git("reset", "--quiet", "--", name)  # to git, the conflict is there until then
         said += [f"moved      in {name}: {line}" for line in places]
+        if name.endswith(".py"):
+            said.append(f"formatted  {name} is as this version has it: format it as you do.")
     return said
 
 

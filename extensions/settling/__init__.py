@@ -2,8 +2,8 @@
 
 For settle.py. The edits that conflict are taken out, the rest is merged as Copier did, and each is
 put back where it means the same in this version: in a Dockerfile by what may stand between the two
-places, in YAML by comparing what the documents say. What is not shown to mean the same raises
-`Unclear`, and the file keeps its conflict.
+places, in YAML, TOML and HCL by comparing what the documents say. What is not shown to mean the
+same raises `Unclear`, and the file keeps its conflict.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from . import dockerfile, documents, patterns
+from . import code, dockerfile, documents, patterns, readers
 from .edit import Edit, Unclear
 
 LISTS = (".dockerignore", ".gitignore")
 HOOKS = ".pre-commit-config.yaml"
 YAML = (".github/workflows/ci.yml", ".gitlab-ci.yml", HOOKS)
+OTHERS = {"pyproject.toml": readers.toml_of, "docker-bake.hcl": readers.bake_of}
 
 
 def is_known(name: str) -> bool:
     """Is it a file of which this module knows what its lines mean?"""
-    return name in ("Dockerfile", *LISTS, *YAML)
+    return name in ("Dockerfile", *LISTS, *YAML, *OTHERS) or name.endswith(".py")
 
 
 def lines(text: str) -> list[str]:
@@ -53,6 +54,8 @@ def place(name: str, last: list[str], edit: Edit, text: list[str]) -> tuple[list
         return dockerfile.place(last, edit, text)
     if name in YAML:
         return documents.place(last, edit, text, ends_alike=name == HOOKS)
+    if name in OTHERS:
+        return documents.place(last, edit, text, ends_alike=False, load=OTHERS[name])
     return patterns.place(last, edit, text)
 
 
@@ -67,11 +70,13 @@ def merge(
             it, as this version makes it.
 
     Returns:
-        The lines, and a sentence for each edit that stands elsewhere now.
+        The lines, and a sentence for each edit that stands elsewhere now; of code, there is none.
 
     Raises:
         Unclear: some edit has no such place; the text says why.
     """
+    if name.endswith(".py"):
+        return code.settled(last, own, new), []
     edits = [
         Edit(start, last[start:end], own[first:after])
         for kind, start, end, first, after in _matcher(last, own).get_opcodes()

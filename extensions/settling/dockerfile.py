@@ -1,4 +1,4 @@
-"""Where an edit of a Dockerfile goes: behind all that fills the image, or to the same lines."""
+"""Where an edit of a Dockerfile goes: above or below all that fills the image, or to its lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from .edit import AGAIN, Edit, Unclear, same_lines
 from .instructions import (
     Instruction,
     beginning,
+    environment,
     instructions,
+    is_apt,
+    is_plain,
     named,
     overlap,
     read,
@@ -27,7 +30,8 @@ APART = ("ENV", "EXPOSE", "LABEL")
 def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]:
     """Put whole instructions at the end of the owner's place, behind all that fills the image.
 
-    What its owner changed within an instruction goes to the same lines of this version.
+    Steps that stand above all that fills a stage stay there, and what its owner changed within an
+    instruction goes to the same lines of this version.
     """
     old, now = instructions(last), instructions(text)
     if edit.gone or any(one.start < edit.start < one.end for one in old):
@@ -36,20 +40,70 @@ def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]
     ends = _ends(text)
     if not own or len(ends) != 1:
         raise Unclear(f"there is no place for {edit.shown()}")
+    folders = _folders_of(last, text)
+    at = _top(last, edit.start, text)
+    if at is not None and all(is_apt(one) or is_plain(one, folders, alone=True) for one in own):
+        return _inserted(edit, own, text, at), "at the beginning of the same stage"
     passed = [one for one in old if one.start >= edit.start]
     if stage(old, edit.start)[:1] != stage(old, _own_place(last))[:1]:
         raise Unclear(f"{edit.shown()} stands in a stage that is Drydock's")
     later = [one for one in now if one.start >= ends[0]]
     above = (stage(old, edit.start), stage(now, ends[0]))
     for one in own:
-        if reason := _not_to_move(one, passed, later, above):
+        if reason := _not_to_move(one, passed, later, above, folders):
             raise Unclear(f"`{one.text}` {reason}")
-    result = [*text[: ends[0]], *edit.lines, *text[ends[0] :]]
-    expected = [one.text for one in now if one.start < ends[0]]
-    expected += [one.text for one in (*own, *later)]
+    return _inserted(edit, own, text, ends[0]), "among the lines that are yours, near the end"
+
+
+def _inserted(edit: Edit, own: list[Instruction], text: list[str], at: int) -> list[str]:
+    """The lines with the edit at one of them, if they are read as they are written."""
+    now = instructions(text)
+    result = [*text[:at], *edit.lines, *text[at:]]
+    expected = [one.text for one in now if one.start < at]
+    expected += [one.text for one in (*own, *(one for one in now if one.start >= at))]
     if [one.text for one in instructions(result)] != expected:
         raise Unclear(f"{edit.shown()} would not be read as it is written")
-    return result, "among the lines that are yours, near the end"
+    return result
+
+
+def _top(last: list[str], line: int, text: list[str]) -> int | None:
+    """The line of `text` that is above all that fills a stage, as this one of `last` is.
+
+    Packages are installed in stages of their own since 0.5.0. `is_plain` knows what they may need.
+    """
+    old, now = instructions(last), instructions(text)
+    first, *above = stage(old, line) or [None]
+    places = _own_place(last), _own_place(text)
+    if first is None or first.word != "FROM" or not all(map(is_apt, above)):
+        return None
+    if first.text == beginning(old, places[0]):
+        begins = beginning(now, places[1])
+    elif "base" in named([first]):  # what is the same for all stages
+        begins = first.text
+    else:
+        return None
+    same = [
+        [one for one in side if one.text == want]
+        for side, want in ((old, first.text), (now, begins))
+    ]
+    if [len(one) for one in same] != [1, 1]:
+        return None
+    at = same[1][0].end
+    for one in (one for one in now if one.start >= at):
+        if not is_apt(one):
+            break
+        at = one.end
+    return at
+
+
+def _folders_of(*sides: list[str]) -> set[str]:
+    """The folders that Drydock fills in the image, as absolute paths."""
+    found = {"/opt/venv", "/opt/python"}
+    for side in sides:
+        known = instructions(side)
+        found |= {one.words[0] for one in stage(known, _own_place(side)) if one.word == "WORKDIR"}
+        found.add(value(known, sum(one.start < _own_place(side) for one in known), "HOME"))
+    return {folder for folder in found if folder.startswith("/")}
 
 
 def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit]) -> None:
@@ -74,6 +128,15 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
         one, other = mine[number], result[places[mine[number].text]]
         if _needs_folder(one) and _folders(mine, one) != _folders(result, other):
             raise Unclear(f"`{one.text}` would stand in another folder")
+    ours = (_own_place(last), _own_place(text))
+    for number in (number for number in there if mine[number].word != "FROM"):
+        one, other = mine[number], result[places[mine[number].text]]
+        begins = beginning(mine, one.start), beginning(result, other.start)
+        if begins[0] != begins[1] and begins != (
+            beginning(instructions(last), ours[0]),
+            beginning(result, ours[1]),
+        ):
+            raise Unclear(f"`{one.text}` would stand in another stage")
     whole = {one.text for edit in moved if not edit.gone for one in _whole(edit)}
     for number in (number for number in there if mine[number].text in whole):
         one, at = mine[number], places[mine[number].text]
@@ -81,7 +144,8 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
             raise Unclear(f"`{one.text}` would stand there twice")
         if not _same_stage(last, own, one.start, text, result[at].start):
             raise Unclear(f"`{one.text}` stands in a stage of yours")
-        for name in read(one):
+        whole_run = one.word == "RUN" and not is_apt(one) and not is_plain(one, ())
+        for name in environment(mine, result) if whole_run else read(one):
             if value(mine, number, name) != value(result, at, name):
                 raise Unclear(f"`{one.text}` takes another value of {name} there")
         source = re.search(r" --from=(\S+)", one.text)
@@ -123,7 +187,7 @@ def _same_stage(last: list[str], own: list[str], line: int, text: list[str], the
 def _needs_folder(one: Instruction) -> bool:
     """Does it mean something else in another working directory?"""
     copies = one.word in ("COPY", "ADD") and not one.words[-1].startswith("/")
-    return copies or (one.word == "RUN" and not _is_apt(one))
+    return copies or (one.word == "RUN" and not is_apt(one) and not is_plain(one, ()))
 
 
 def _folders(known: list[Instruction], one: Instruction) -> list[str]:
@@ -166,6 +230,7 @@ def _not_to_move(
     passed: Sequence[Instruction],
     later: Sequence[Instruction],
     above: tuple[list[Instruction], list[Instruction]],
+    folders: set[str],
 ) -> str:
     """Why an instruction would mean something else in the owner's place; nothing if it would not.
 
@@ -174,6 +239,7 @@ def _not_to_move(
         passed: what the last version has below it, which its new place may be below.
         later: what this version has below the new place.
         above: what stands above it in its stage, at the old place and at the new one.
+        folders: those that Drydock fills.
     """
     if any(one.word == "RUN" and "install --directory" not in one.text for one in passed):
         return "stands above a step that may need it"
@@ -184,7 +250,7 @@ def _not_to_move(
     if own.word == "RUN":
         if any(one.word in ("USER", "SHELL") for side in above for one in side):
             return "stands below a change of the user or the shell"
-        return "" if _is_apt(own) else "may need what stands around it"
+        return _not_to_run_there(own, [*passed, *later], folders)
     if own.word in ("COPY", "ADD"):
         return _not_to_copy_there(own, passed, above)
     return "may need what stands around it"
@@ -200,13 +266,22 @@ def _not_to_set_there(own: Instruction, below: Sequence[Instruction]) -> str:
     return ""
 
 
-def _is_apt(run: Instruction) -> bool:
-    """Does it install packages of the system by their names, and nothing else?"""
-    text = re.sub(r"^( --mount=type=cache\S*)+ ", "", run.text[3:])
-    commands = re.sub(r"\s#.*", "", text).split("&&")
-    apt = re.compile(r"(DEBIAN_FRONTEND=noninteractive )?apt(-get)? [^|;&<>$`/]*")
-    clean = re.compile(r"rm -rf( /var/(lib/apt/lists|cache/apt)(/archives)?(/\*)?)+")
-    return all(apt.fullmatch(one.strip()) or clean.fullmatch(one.strip()) for one in commands)
+def _not_to_run_there(own: Instruction, below: Sequence[Instruction], folders: set[str]) -> str:
+    """As `_not_to_move`, for a step.
+
+    Where nothing fills the image below it, neither here nor there, it finds the same image. `check`
+    sees to its folder and its variables, but for the settings of uv, which are no longer there.
+    """
+    if is_apt(own) or is_plain(own, folders):
+        return ""
+    mounts = re.findall(r" --mount=(\S+)", own.text)
+    if not all(re.match("type=(cache|secret|ssh|tmpfs),?(?!.*from=)", one) for one in mounts):
+        return "mounts what may be another thing there"
+    if re.search(r"\buv|\bUV_", own.text):
+        return "may need settings of uv, which the image is made without now"
+    if any(one.word in ("RUN", "COPY", "ADD", "FROM", "VOLUME") for one in below):
+        return "may need what stands around it"
+    return ""
 
 
 def _not_to_copy_there(

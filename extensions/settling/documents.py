@@ -1,29 +1,26 @@
-"""Where an edit of a YAML file goes: where it changes in the document what it changed before."""
+"""Where an edit of YAML, TOML or HCL goes: where it changes in the document what it did before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import combinations
 from typing import Any
 
-import yaml
-
-from .edit import AGAIN, YOURS, Edit, Unclear, same_lines
+from .edit import AGAIN, YOURS, Edit, Unclear, same_lines, says_nothing
+from .readers import yaml_of
 
 ABSENT = object()
 """What stands where there is no such key; a key may be there and hold nothing."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with tags of any name, such as GitLab's `!reference`."""
-
-
-_Loader.add_multi_constructor(
-    "!", lambda loader, tag, node: (tag, loader.construct_sequence(node, deep=True))
-)
-
-
 def place(
-    last: list[str], edit: Edit, text: list[str], *, ends_alike: bool
+    last: list[str],
+    edit: Edit,
+    text: list[str],
+    *,
+    ends_alike: bool,
+    load: Callable[[Sequence[str]], Any] | None = None,
 ) -> tuple[list[str], str]:
     """Put a job, a step or a changed line where it changes in `text` what it changed in `last`.
 
@@ -31,32 +28,33 @@ def place(
         last, edit, text: as in the function of the same name of the package.
         ends_alike: does an item at the end of the last list mean the same whatever is above it?
             Hooks do; a step may use what those above it have made.
+        load: reads the lines, if they are no YAML of a CI.
     """
-    wanted = list(_changes(_load(last), _load(edit.applied_to(last))))
-    says_nothing = not wanted and not edit.gone
+    is_ci, load = load is None, load or yaml_of
+    wanted = list(_changes(load(last), load(edit.applied_to(last))))
+    a_comment = not wanted and not edit.gone
     only_new = bool(wanted) and all(old is ABSENT for _, old, _ in wanted)
-    at_end = only_new or (ends_alike and edit.start == len(last) and not says_nothing)
-    anywhere = [*_beside(edit, last, text)] if only_new else []
-    for at, replaced, where in (*_candidates(last, edit, text, at_end=at_end), *anywhere):
-        lines = edit.lines
+    at_end = only_new or (ends_alike and edit.start == len(last) and not a_comment)
+    anywhere = [*_beside(edit, last, text)] if only_new and not edit.gone else []
+    # Of requirements, the order has no meaning either.
+    come = [path[0] == "dependency-groups" and gone == [] for path, gone, _ in wanted]
+    if not is_ci and not edit.gone and come and all(come):
+        anywhere = [(at, 0, "in the same list") for at in reversed(range(len(text)))]
+    torn = [*_torn(last, edit, text)]
+    for at, replaced, where in (*torn, *_candidates(last, edit, text, at_end=at_end), *anywhere):
+        lines = _filled(edit, text[at : at + replaced]) if torn and replaced else edit.lines
         if where == "at the end" and lines[0].strip() and text[-1].strip():
             lines = ["\n", *lines] if only_new else lines
         result = [*text[:at], *lines, *text[at + replaced :]]
         try:
-            document = _load(result)
+            document = load(result)
         except Unclear:
             continue
-        if (wanted or says_nothing) and list(_changes(_load(text), document)) == wanted:
-            _require_what_jobs_need(document, wanted)
+        if (wanted or a_comment) and list(_changes(load(text), document)) == wanted:
+            if is_ci:
+                _require_what_jobs_need(document, wanted)
             return result, where
     raise Unclear(f"{edit.shown()} stands beside lines that this version changed")
-
-
-def _load(lines: Sequence[str]) -> Any:
-    try:
-        return yaml.load("".join(lines), _Loader)
-    except yaml.YAMLError:
-        raise Unclear("it is no YAML that can be read") from None
 
 
 def _changes(old: Any, new: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any, Any]]:
@@ -95,6 +93,35 @@ def _candidates(
         yield above + 1, 0, f"below `{before[0].strip()}`"
     if at_end:
         yield len(text), 0, "at the end"
+
+
+def _torn(last: list[str], edit: Edit, text: list[str]) -> Iterator[tuple[int, int, str]]:
+    """As `_candidates`, for lines that are gone and have nothing but comments between them now."""
+    bare = [number for number, line in enumerate(text) if not says_nothing(line)]
+    told = [text[number] for number in bare]
+    if any(map(says_nothing, edit.gone + edit.lines)):
+        return
+    if not len(edit.lines) <= len(edit.gone) <= 8:  # `_filled` tries all ways to put them
+        return
+    at = same_lines(last, told, edit.gone)
+    if at is not None and same_lines(last, text, edit.gone) is None:
+        first, end = bare[at], bare[at + len(edit.gone) - 1] + 1
+        yield first, end - first, "beside lines that this version changed"
+
+
+def _filled(edit: Edit, between: list[str]) -> list[str]:
+    """Put each line in place of the one that is most like it, and leave the comments."""
+    places = [number for number, line in enumerate(between) if not says_nothing(line)]
+
+    def likeness(chosen: tuple[int, ...]) -> float:
+        pairs = zip(chosen, edit.lines, strict=True)
+        return sum(SequenceMatcher(None, between[at], line).ratio() for at, line in pairs)
+
+    chosen = max(combinations(places, len(edit.lines)), key=likeness)
+    filled = dict(zip(chosen, edit.lines, strict=True))
+    return [
+        filled.get(at, line) for at, line in enumerate(between) if at in filled or at not in places
+    ]
 
 
 def _beside(edit: Edit, last: list[str], text: list[str]) -> Iterator[tuple[int, int, str]]:

@@ -53,3 +53,8 @@ def same_lines(last: Sequence[str], text: Sequence[str], lines: Sequence[str]) -
         for side in (last, text)
     ]
     return found[1][0] if lines and [len(one) for one in found] == [1, 1] else None
+
+
+def says_nothing(line: str) -> bool:
+    """Is it empty or a comment?"""
+    return not line.strip() or line.lstrip().startswith("#")

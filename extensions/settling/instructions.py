@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -15,6 +15,15 @@ from .edit import Unclear
 # copied under its name.
 _FILE = re.compile(r".*\.(cfg|conf|csv|env|ini|json|md|py|sh|toml|txt|ya?ml)")
 _NAME = re.compile(r"\$(\w+|\{\w+\})")
+# Commands that touch no file but those that they name.
+_OF_FILES = ("chmod", "chown", "curl", "ln", "mkdir", "rm", "tar", "touch", "wget")
+_OF_USERS = ("addgroup", "adduser", "groupadd", "useradd")
+_COMMANDS = (*_OF_FILES, *_OF_USERS, "echo", "printf", "true")
+# What may decide how packages are downloaded or installed.
+_FOR_PACKAGES = re.compile(
+    r"\b(uv|pip|python\S*|git|netrc|hosts|ld\.so\S*|environment|profile\S*)\b"
+    r"|cert|ssl|proxy|resolv|xdg|/root|/tmp|/var/cache/uv"
+)
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,102 @@ def value(known: Sequence[Instruction], number: int, name: str) -> str:
             later = (n for n in range(start + 1, number) if known[n].word == "FROM")
             number = next(later, number)
     return f"<{name}{given}>"
+
+
+def environment(*sides: Sequence[Instruction]) -> set[str]:
+    """The variables that a step may read, in all of them: what is set anywhere, but uv's own."""
+    found = {name for side in sides for one in side if one.word != "LABEL" for name in one.values}
+    return {name for name in found if not name.startswith("UV_")}
+
+
+def is_apt(run: Instruction) -> bool:
+    """Is it a step that installs packages of the system by their names, and nothing else?"""
+    if run.word != "RUN":
+        return False
+    text = re.sub(r"^( --mount=type=cache\S*)+ ", "", run.text[3:])
+    return all(map(_is_apt, re.sub(r"\s#.*", "", text).split("&&")))
+
+
+def _is_apt(command: str) -> bool:
+    apt = r"(DEBIAN_FRONTEND=noninteractive )?apt(-get)? [^|;&<>$`/]*"
+    clean = r"rm -rf( /var/(lib/apt/lists|cache/apt)(/archives)?(/\*)?)+"
+    return bool(re.fullmatch(f"{apt}|{clean}", command.strip()))
+
+
+def is_plain(run: Instruction, folders: Collection[str], *, alone: bool = False) -> bool:
+    """Is it a step of well-known commands that touch nothing but what they name by its whole path?
+
+    Args:
+        run: the instruction.
+        folders: which it must not touch, nor what they are in.
+        alone: is it also nothing that a download or an installation of packages reads?
+    """
+    text = run.text[3:].replace("/var/lib/apt/lists/*", "/var/lib/apt/lists").strip()
+    if run.word != "RUN" or re.match(r"--|\[", text) or re.search(r"[$`;(){}<~*?\\]", text):
+        return False
+    if alone and _FOR_PACKAGES.search(run.text):
+        return False
+    lexer = shlex.shlex(re.sub(r"\s#.*", "", text), posix=True, punctuation_chars="|&>")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        words = list(lexer)
+    except ValueError:
+        return False
+    starts = [0, *(n + 1 for n, word in enumerate(words) if word in ("&&", "|"))]
+    ends = [*(n - 1 for n in starts[1:]), len(words)]
+    touched: list[str] = []
+    for command in (words[start:end] for start, end in zip(starts, ends, strict=True)):
+        paths = _touched(command)
+        if paths is None and not _is_apt(shlex.join(command)):
+            return False
+        touched += paths or []
+    return not any(_within(path, folder) for path in touched for folder in folders)
+
+
+def _touched(command: list[str]) -> list[str] | None:
+    """The paths that a well-known command names; None for another, and where it may touch more."""
+    paths, words = [], list(command)
+    while to := [number for number, word in enumerate(words) if word in (">", ">>")]:
+        paths += words[to[0] + 1 : to[0] + 2] or [""]
+        del words[to[0] : to[0] + 2]
+    name, *words = words or [""]
+    if name not in _COMMANDS or any(set(word) <= set("|&>") for word in words if word):
+        return None
+    options = [word for word in words if re.fullmatch(r"-[\w-]*(=[\w.:-]*)?", word)]
+    others = [word for word in words if word not in options]
+    if name in _OF_USERS:  # a name may be that of a folder
+        if any("/" in word and not word.startswith("/") for word in others):
+            return None
+        paths += [posixpath.join("/home", word) for word in others]
+    elif name in _OF_FILES:
+        if name in ("chmod", "chown") and others and re.fullmatch(r"[\w:+=,-]+", others[0]):
+            del others[0]
+        if name == "tar" and others and re.fullmatch("[a-zA-Z]+", others[0]):  # `tar xz`
+            del others[0]
+        for word in others:
+            path = re.fullmatch(r"(?:-[\w-]+=?)?(/.*)", word)
+            if path:
+                paths.append(path[1])
+            elif not (name in ("curl", "wget") and re.match(r"https?://|\d+$", word)):
+                return None
+    needed = {"tar": "-?[a-zA-Z]*C$|--directory", "wget": "-[a-zA-Z]*O-?$|--output-document"}
+    if name in needed and not any(re.match(needed[name], word) for word in words):
+        return None
+    # A file where the step runs, or what the other side calls it.
+    here = (
+        "-[a-zA-Z]*([OJ]|o.)|--remote-"
+        if name == "curl"
+        else "-[a-zA-Z]*[OC]\\w|--(directory|output-document)=\\w"
+    )
+    if name in ("curl", "tar", "wget") and any(re.match(here, word) for word in options):
+        return None
+    return paths if all(path.startswith("/") for path in paths) else None
+
+
+def _within(path: str, folder: str) -> bool:
+    """Is it this folder, in it, or what it is in?"""
+    one, other = (f"{posixpath.normpath(name).rstrip('/')}/" for name in (path, folder))
+    return one.startswith(other) or other.startswith(one)
 
 
 def written(copy: Instruction, folder: str) -> list[str]:

@@ -24,7 +24,10 @@ def test_lines_of_an_owner_that_an_update_moved_are_in_the_image_and_it_trains(
         dockerfile, "\nCOPY --chmod=755 src/", "\nCOPY ours/ ours/\nCOPY --chmod=755 src/"
     )
     apt = "RUN apt-get update && apt-get install --yes --no-install-recommends tini"
-    images.replace(dockerfile, "\nUSER ", f"\n{apt}\nUSER ")
+    last = "RUN python -c 'import sklearn' && echo $HOME >/etc/ours"
+    images.replace(dockerfile, "\nUSER ", f"\n{apt}\n{last}\nUSER ")
+    first = "RUN groupadd --gid 4321 ours && echo 1 >/etc/first"
+    images.replace(dockerfile, "\nFROM base\n", f"\nFROM base\n{first}\n")
     ignored.write_text(f"{ignored.read_text()}!ours\n")
     (folder / "ours").mkdir()
     (folder / "ours" / "base.txt").write_text("copied")
@@ -35,12 +38,15 @@ def test_lines_of_an_owner_that_an_update_moved_are_in_the_image_and_it_trains(
     images.uv(folder, "lock", "--quiet")
     built = builder(folder, "updated")
 
-    assert said.count("moved      in Dockerfile: ") == 3 and "conflicts" not in said
+    assert said.count("moved      in Dockerfile: ") == 4 and "conflicts" not in said
     shown = "import os, shutil; print(os.environ['OURS'], os.environ['HOME'], shutil.which('tini'),"
-    shown += " open('ours/base.txt').read())"
+    shown += " open('ours/base.txt').read(),"
+    shown += " *(open(f'/etc/{name}').read() for name in ('ours', 'first')),"
+    shown += " 'ours:x:4321:' in open('/etc/group').read())"
     strict = {"network": "none", "user": "42420", "read_only": True}
     seen = docker.run(built.tag, "-c", shown, entrypoint="python", **strict)
-    ours, home, tini, copied = seen.stdout.split()
+    ours, home, tini, copied, *steps = seen.stdout.split()
     assert (ours, tini, copied) == (f"{home}/ours", "/usr/bin/tini", "copied")
+    assert steps == [home, "1", "True"]
     ran = docker.run(built.tag, "--epochs", "1")
     assert 0 < images.metrics(ran.stdout)[-1]["test_accuracy"] <= 1

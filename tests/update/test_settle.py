@@ -98,8 +98,8 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(made: Make, tmp_
     """In GitLab's file, a job goes to the end and a command stays beside the tests."""
     folder = Path(shutil.copytree(made("0.3.0", "gitlab"), tmp_path / "demo"))
     dockerfile, ci = folder / "Dockerfile", folder / ".gitlab-ci.yml"
-    step = "RUN python -m compileall /opt/venv\n"
-    edit(dockerfile, "\nUSER ", f"\n{step}ENV OURS=1\nUSER ")
+    step = "RUN python -m compileall src\n"
+    edit(dockerfile, "\nCOPY --chmod=755 src/", f"\n{step}ENV OURS=1\nCOPY --chmod=755 src/")
     ignored = folder / ".dockerignore"
     ignored.write_text(ignored.read_text() + "src/ours\n")
     tests = "    - uv run --no-sync pytest\n"
@@ -110,7 +110,7 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(made: Make, tmp_
     said = update(folder)
 
     assert projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder) == "Dockerfile\n"
-    assert "stays      Dockerfile has a conflict: `RUN python -m compileall /opt/venv` may" in said
+    assert "stays      Dockerfile has a conflict: `RUN python -m compileall src` may" in said
     assert "conflicts  in Dockerfile: " in said
     assert "<<<<<<< " in dockerfile.read_text() and step in dockerfile.read_text()
     fresh = made(NOW.removeprefix("v"), "gitlab")
@@ -121,9 +121,14 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(made: Make, tmp_
 
 
 DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
+BAKE, PYPROJECT = "docker-bake.hcl", "pyproject.toml"
 # The owner's place in this version, where what moves goes to its end.
 PLACE = "# Drydock's again: who runs it, and how.\n"
 APT = "RUN apt-get update && apt-get install --yes tini"
+USERADD = "RUN useradd --create-home ours"
+UNPACK = "curl -fsSL https://example.com/a.tgz | tar -xz -C /opt/tool"
+# Above all that fills the last stage of this version.
+TOP = "WORKDIR /app\n# --link: a layer is added as it is"
 STEP = "      - run: echo ours\n        if: github.event_name == 'push'\n"
 BLOCK = "    PYTHONFAULTHANDLER=1 \\\n"
 MATRIX = "    strategy:\n      matrix:\n        python: ['3.12', '3.13']\n"
@@ -152,9 +157,32 @@ ADDED = [
         "USER ",
         PLACE,
     ),
-    (DOCKERFILE, f"{APT} ./ours.deb\n", "USER ", "may need what stands around"),
-    (DOCKERFILE, f"{APT} && pip install ours\n", "USER ", "may need what stands around"),
-    (DOCKERFILE, "RUN curl --fail https://example.com | sh\n", "USER ", "may need what"),
+    (DOCKERFILE, f"{APT} ./ours.deb\n", "USER ", PLACE),
+    (DOCKERFILE, f"{APT} && pip install ours\n", "USER ", PLACE),
+    (DOCKERFILE, "RUN curl --fail https://example.com | sh\n", "USER ", PLACE),
+    (DOCKERFILE, 'RUN python -c "import a; a.get()" && echo "$HOME" $(nproc)\n', "USER ", PLACE),
+    (DOCKERFILE, "RUN --mount=type=secret,id=token python get.py\n", "USER ", PLACE),
+    (DOCKERFILE, "RUN --mount=source=get.py,target=/get.py python /get.py\n", "USER ", "mounts"),
+    (DOCKERFILE, "RUN --mount=type=cache,from=uv,target=/c ls /c\n", "USER ", "mounts"),
+    (DOCKERFILE, "RUN uv pip install ours\n", "USER ", "settings of uv"),
+    (DOCKERFILE, "RUN python get.py\n", "COPY --chmod=755 src", "may need what stands around"),
+    (DOCKERFILE, "RUN chown 1000 .\n", "COPY --chmod=755 src", "may need what stands around"),
+    (DOCKERFILE, "RUN echo 1 >/etc/ours\n", "COPY --chmod=755 src", PLACE),
+    (DOCKERFILE, "RUN echo 1 >/etc/ours\n", "USER ", PLACE),
+    (DOCKERFILE, "RUN echo 1 >/etc/ours\n", "RUN --mount=from=uv,", "above a step|Drydock's"),
+    (DOCKERFILE, "RUN echo 1 >/etc/ours\n", "# Each step compiles", TOP),
+    (DOCKERFILE, f"# Ours.\n{APT} \\\n    && rm -rf /var/lib/apt/lists/*\n", "# Each step", TOP),
+    (DOCKERFILE, f"{USERADD} \\\n    && {UNPACK}\n", "# Each step compiles", TOP),
+    (DOCKERFILE, "RUN echo 1 >/etc/uv/uv.toml\n", "# Each step compiles", "above a step"),
+    (DOCKERFILE, "RUN mkdir -p /app/data\n", "# Each step compiles", "above a step"),
+    (DOCKERFILE, "RUN curl https://example.com | sh\n", "# Each step compiles", "above a step"),
+    (DOCKERFILE, "ENV A=1\n", "# Each step compiles", "above a step"),
+    (
+        DOCKERFILE,
+        f"{APT}\n",
+        "# For the steps below; an ARG",
+        "ENV PATH=/opt/venv/bin:$PATH PYTHON",
+    ),
     (DOCKERFILE, "RUN <<EOF\napt-get update\nEOF\n", "USER ", "followed by lines that look"),
     (DOCKERFILE, "COPY <<EOF /etc/ours\nUSER root\nEOF\n", "USER ", "followed by lines that look"),
     (DOCKERFILE, "COPY configs/ configs/\n", "COPY --chmod=755 *.py", PLACE),
@@ -245,9 +273,11 @@ def merged(own: str, new: str = NEW) -> str:
         ("ENV A=1", "    /app/.cache", "lines that this version changed"),
         ("ENV A=1 \\", "USER", "does not end"),
         ("RUN apt-get install --yes git", "RUN install", ""),
-        ("RUN apt-get install --yes git && curl example.com", "USER", "may need"),
+        ("RUN apt-get install --yes git && curl example.com", "USER", ""),
         ("RUN apt-get install --yes git", "ENV PORT", "change of the user"),
-        ("RUN pip install x", "USER", "may need"),
+        ("RUN pip install x", "USER", ""),
+        ("RUN pip install x", "COPY src/", "may need"),
+        ("RUN pip install x", "ENV PORT", "change of the user"),
         ("USER root", "USER", "may need"),
         ("COPY --from=lock /a /a", "USER", "may be another one"),
         ("COPY a /srv/a", "COPY src/", ""),
@@ -262,6 +292,57 @@ def test_an_instruction_moves_only_where_it_means_the_same(line: str, below: str
             merged(own)
     else:
         assert merged(own) == NEW.replace("# Drydock's", f"{line}\n# Drydock's")
+
+
+@pytest.mark.parametrize(
+    ("command", "moves"),
+    [
+        ("echo 1 >/etc/ours", True),
+        ("echo 1 >ours", False),
+        ("echo 1 2>/app/ours", False),
+        ("echo 1 | sh", False),
+        ("echo $(id) >/etc/ours", False),
+        ("echo 1 >/etc/ours; rm -rf /app", False),
+        ("rm -rf /", False),
+        ("rm -rf /srv/../app", False),
+        ("chown -R 1000:0 /data /srv/x", True),
+        ("chown -R 1000:0 /opt", False),
+        ("chown 1000 .", False),
+        ("chmod -x /app/main.py", False),
+        ("mkdir -p /data && chmod 775 /data", True),
+        ("mkdir -p /app/data", False),
+        ("mkdir data", False),
+        ("mkdir 5", False),
+        ("ln -s /opt/tool/bin/x /usr/local/bin/x", True),
+        ("ln -sf /data /app", False),
+        ("useradd --uid 1001 --create-home ours", True),
+        ("useradd app --create-home", False),
+        ("useradd --home-dir=/app ours", False),
+        ("curl -fsSL https://example.com/a.tgz | tar xz -C /opt/tool --strip-components=1", True),
+        ("curl -fsSL https://example.com/a.tgz | tar -xz", False),
+        ("curl -fsSL https://example.com/a.tgz | tar -xz -C /", False),
+        ("tar --directory=app -xf /a.tar", False),
+        ("curl -fsSLo /usr/local/bin/x https://example.com/x", True),
+        ("curl -fsSLO https://example.com/x", False),
+        ("curl -ox https://example.com/x", False),
+        ("wget -qO /usr/local/bin/x https://example.com/x", True),
+        ("wget https://example.com/x", False),
+        (f"{APT[4:]} && wget -qO /x https://example.com && rm -rf /var/lib/apt/lists/*", True),
+        ("ldconfig", False),
+    ],
+)
+def test_a_step_passes_the_code_where_it_touches_nothing_but_other_paths(
+    command: str, moves: bool
+) -> None:
+    own = LAST.replace("COPY src/", f"RUN {command}\nCOPY src/")
+    last_has_home = "ENV HOME=/home/app\nWORKDIR"
+    texts = (text.replace("WORKDIR", last_has_home) for text in (LAST, own, NEW))
+    if moves:
+        text, _ = merge(DOCKERFILE, *map(lines, texts))
+        assert "".join(text).count(f"RUN {command}\n# Drydock's") == 1
+    else:
+        with pytest.raises(Unclear, match="may need|another value"):
+            merge(DOCKERFILE, *map(lines, texts))
 
 
 def test_no_instruction_moves_to_another_folder_or_away_from_a_step_of_its_owner() -> None:
@@ -315,6 +396,18 @@ def test_a_file_stays_in_its_folder_where_git_would_merge_it_into_another() -> N
     new = TWO_NEW.replace("WORKDIR /app\n", "").replace("ENV NEW", "WORKDIR /new\nENV NEW")
     with pytest.raises(Unclear, match="in another folder"):
         merge(DOCKERFILE, *map(lines, (TWO, own, new)))
+
+
+def test_a_step_stays_in_its_stage_where_git_would_merge_it_into_another(made: Make) -> None:
+    """At the end of a stage of 0.4.0, this version has another one."""
+    last, new = (
+        (made(version, "github") / DOCKERFILE).read_text()
+        for version in ("0.4.0", NOW.removeprefix("v"))
+    )
+    own = last.replace("\nFROM base\n", "\nRUN echo 1 >/etc/ours\nFROM base\n")
+    own = own.replace("\nUSER ", "\nENV A=1\nUSER ")
+    with pytest.raises(Unclear, match="would stand in another stage"):
+        merge(DOCKERFILE, *map(lines, (last, own, new)))
 
 
 def test_a_changed_variable_stays_a_conflict_where_a_line_below_sets_it_again() -> None:
@@ -414,6 +507,199 @@ def test_a_step_stays_a_conflict_where_those_around_it_are_others(own: str, why:
     new = "steps:\n  - b: 3\n  - d: 1\n"
     with pytest.raises(Unclear, match=why):
         merge(CI, *map(lines, (last, own, new)))
+
+
+PYTEST, HADOLINT = "    - pytest\n", "    - hadolint\n"
+COMMENTS = "    # Yours: below.\n    # Drydock's again.\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "between", "becomes"),
+    [
+        ("    - pytest -x\n", COMMENTS, f"    - pytest -x\n{COMMENTS}"),
+        ("    - hadolint -v\n", COMMENTS, f"{COMMENTS}    - hadolint -v\n"),
+        (
+            "    - pytest -x\n    - hadolint -v\n",
+            COMMENTS,
+            f"    - pytest -x\n{COMMENTS}    - hadolint -v\n",
+        ),
+        ("", COMMENTS, COMMENTS),
+        ("    - pytest -x\n", "    - new\n", None),
+        ("    - pytest -x\n", f"    - new\n{COMMENTS}", None),
+        ("    - pytest -x\n    - ours\n    - hadolint -v\n", COMMENTS, None),
+    ],
+)
+def test_a_switch_beside_a_deleted_step_finds_both_where_only_comments_came_between(
+    ours: str, between: str, becomes: str | None
+) -> None:
+    head, tail = "check:\n  script:\n    - sync\n", "    - prune\n"
+    last = f"{head}{PYTEST}{HADOLINT}{tail}"
+    new = f"{head}{PYTEST}{between}{HADOLINT}{tail}"
+    texts = (last, f"{head}{ours}{tail}", new)
+    if becomes is None:
+        with pytest.raises(Unclear, match="beside lines that this version changed"):
+            merge(GITLAB, *map(lines, texts))
+    else:
+        assert "".join(merge(GITLAB, *map(lines, texts))[0]) == f"{head}{becomes}{tail}"
+
+
+@pytest.mark.parametrize("release", ["0.3.0", "0.4.0"])
+@pytest.mark.parametrize(("ci", "name"), [("github", CI), ("gitlab", GITLAB)])
+def test_a_switch_of_pytest_beside_the_deleted_linter_is_settled_in_a_file_of_a_release(
+    release: str, ci: str, name: str, made: Make
+) -> None:
+    last, new = (
+        (made(version, ci) / name).read_text() for version in (release, NOW.removeprefix("v"))
+    )
+
+    def edited(text: str) -> str:
+        text = text.replace("--no-sync pytest\n", "--no-sync pytest -x\n")
+        return re.sub(r"\n.*hadolint Dockerfile\n", "\n", text)
+
+    text, said = merge(name, *map(lines, (last, edited(last), new)))
+    assert "".join(text) == edited(new) != new
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("release", ["0.2.0", "0.4.0"])
+@pytest.mark.parametrize(
+    ("old", "ours"),
+    [
+        ('tags     = ["demo:ci"]', 'tags     = ["demo:ci", "demo:more"]'),
+        ('tags     = ["demo:ci"]', 'tags     = ["ours:ci"]'),
+        ('"315532800" }', '"315532800", OURS = "1" }'),
+        ('target "image" {\n', 'target "image" {\n  labels = { "a.b/c" = "{" }\n'),
+        ('["demo:ci"]\n', '["demo:ci"]\n  platforms = [\n    "linux/arm64",\n  ]\n'),
+    ],
+)
+def test_a_line_of_the_bake_file_of_a_release_goes_to_the_same_target(
+    release: str, old: str, ours: str, made: Make
+) -> None:
+    last, new = (
+        (made(version, "github") / BAKE).read_text() for version in (release, NOW.removeprefix("v"))
+    )
+    texts = [last, last.replace(old, ours), new]
+    assert "".join(merge(BAKE, *map(lines, texts))[0]) == new.replace(old, ours) != new
+
+
+@pytest.mark.parametrize(
+    ("own", "new", "becomes"),
+    [
+        ("ours = 1\n  x = 1", "x = 2", 'target "a" {\n  ours = 1\n  x = 2\n}\n'),
+        ("x = 1\n  ours = 1", "x = 2\n  more = 1", "  more = 1\n  ours = 1\n}\n"),
+        ("x = 3", "x = 2", "beside lines that this version changed"),
+        ("x = 1\n  ours = 1", "x = 2\n  ours = 2", "beside lines|stands twice"),
+        ("x = 1\n  x = 1", "x = 2", "`x` stands twice"),
+        ("x = 1\n  y = <<E\nE", "x = 2", "no HCL"),
+        ("x = 1\n  y = [", "x = 2", "no HCL"),
+        ('x = 1\n  y = "', "x = 2", "no HCL"),
+    ],
+)
+def test_an_attribute_of_the_bake_file_stays_a_conflict_where_both_changed_it(
+    own: str, new: str, becomes: str
+) -> None:
+    texts = (f'target "a" {{\n  {text}\n}}\n' for text in ("x = 1", own, new))
+    if becomes.endswith("\n"):
+        assert "".join(merge(BAKE, *map(lines, texts))[0]).endswith(becomes)
+    else:
+        with pytest.raises(Unclear, match=becomes):
+            merge(BAKE, *map(lines, texts))
+
+
+def test_a_new_key_goes_to_its_own_target_and_to_no_other_one() -> None:
+    last = 'target "a" {\n  x = 1\n}\ntarget "b" {\n  x = 5\n}\n'
+    own = last.replace("x = 5\n", "x = 5\n  ours = 1\n")
+    new = 'target "b" {\n  x = 6\n}\ntarget "a" {\n  x = 2\n}\n'
+    text, _ = merge(BAKE, *map(lines, (last, own, new)))
+    assert "".join(text) == new.replace("x = 6\n", "x = 6\n  ours = 1\n")
+
+
+LINT = '[dependency-groups]\nlint = [\n    "hooks==1",\n    "ruff==1",\n]\n\n[tool.x]\na = ["b"]\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "ours", "becomes"),
+    [
+        ('    "ruff==1",\n', '    "mypy==1",\n    "ruff==1",\n', '    "mypy==1",\n]\n'),
+        ('    "ruff==1",\n', '    "ruff==1",\n    "zizmor==1",\n', '    "zizmor==1",\n]\n'),
+        ('a = ["b"]', 'ours = 1\na = ["b"]', "[tool.x]\nours = 1\n"),
+        ('    "ruff==1",\n', '    "ruff>=1",\n', "beside lines"),
+        ('    "ruff==1",\n', "", "which you deleted, stands beside"),
+        ('a = ["b"]', 'a = ["b", "c"]', "beside lines"),
+        ('a = ["b"]', "a = [", "no TOML"),
+    ],
+)
+def test_a_row_of_a_group_stays_beside_pins_that_move_and_a_pin_that_both_moved_does_not(
+    old: str, ours: str, becomes: str
+) -> None:
+    new = LINT.replace("==1", "==2").replace('["b"]', '["new"]')
+    texts = (LINT, LINT.replace(old, ours), new)
+    if becomes.endswith("\n"):
+        text = "".join(merge(PYPROJECT, *map(lines, texts))[0])
+        assert becomes in text
+        added = [line for line in lines(ours) if line.strip() not in old]
+        assert sorted(lines(text)) == sorted([*lines(new), *added])
+    else:
+        with pytest.raises(Unclear, match=becomes):
+            merge(PYPROJECT, *map(lines, texts))
+
+
+def test_a_changed_line_that_this_version_changed_too_is_not_written_beside_it() -> None:
+    """A key twice is a document, of which the last one counts."""
+    last, own, new = "b: 1\na: {x: 1}\n", "b: 1\na: {x: 1, y: 1}\n", "a: {x: 1} # new\nb: 1\n"
+    with pytest.raises(Unclear, match="beside lines"):
+        merge(CI, *map(lines, (last, own, new)))
+    last = '[dependency-groups]\na = [\n    "b",\n    "c"\n]\n'
+    own = last.replace('"c"\n', '"c",\n    "ours",\n')
+    with pytest.raises(Unclear, match="beside lines"):
+        merge(PYPROJECT, *map(lines, (last, own, last.replace('"c"\n', '"c" # new\n'))))
+
+
+CODE = 'def f(first, second):\n    """Say."""\n    # Why.\n    return {"a": first, "b": second}\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "ours", "same"),
+    [
+        ("(first, second)", "(\n    first,\n    second,\n)", True),
+        ('{"a": first, "b": second}', "{\n        'a': first,\n        'b': second,\n    }", True),
+        ("    ", "  ", True),
+        ("# Why.", "# Why not.", False),
+        ("    # Why.\n", "", False),
+        ("first", "one", False),
+        ('"""Say."""', '"""Tell."""', False),
+        ("return {", "return {{", False),
+    ],
+)
+def test_code_that_its_owner_only_formatted_is_that_of_this_version(
+    old: str, ours: str, same: bool
+) -> None:
+    texts = CODE, CODE.replace(old, ours), CODE.replace("second", "third")
+    if same:
+        text, said = merge("src/demo/runtime/a.py", *map(lines, texts))
+        assert "".join(text) == texts[2]
+        assert said == []
+    else:
+        with pytest.raises(Unclear, match="you changed more in it than its format"):
+            merge("src/demo/runtime/a.py", *map(lines, texts))
+
+
+def test_a_team_with_shorter_lines_has_no_conflict_in_the_code_of_drydock(
+    made: Make, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made("0.6.0", "github"), tmp_path / "demo"))
+    edit(folder / "pyproject.toml", "line-length = 100", "line-length = 88")
+    assert "files reformatted" in projects.run(projects.tool("ruff"), "format", cwd=folder).stdout
+    edit(folder / "src/demo/runtime/stop.py", "import signal\n", "import signal  # ours\n")
+
+    said = update(folder)
+
+    assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder), said
+    code = "src/demo/runtime/curve.py"
+    assert (folder / code).read_text() == (made(NOW.removeprefix("v"), "github") / code).read_text()
+    assert f"formatted  {code} is as this version has it: format it as you do.\n" in said
+    assert "moved " not in said
+    assert "signal  # ours\n" in (folder / "src/demo/runtime/stop.py").read_text()
 
 
 def test_a_file_in_a_subfolder_keeps_the_line_ends_of_its_checkout(tmp_path: Path) -> None:
