@@ -14,9 +14,10 @@ from .versions import Version, version
 class Framework:
     """A machine-learning framework, for instance PyTorch.
 
-    `module` is what Python imports, `artefact` the file of a trained model, and `library_path`
-    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH. One with `own_ptxas`
-    compiles its PTX with the ptxas that it brings and not with the driver.
+    `module` is what Python imports, `artefact` the file of a trained model, `threads` the variables
+    that say how many threads compute on the CPU, and `library_path` "unset" where the framework
+    finds its CUDA only without LD_LIBRARY_PATH. One with `own_ptxas` compiles its PTX with the
+    ptxas that it brings and not with the driver.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Framework:
     package: str
     module: str
     artefact: str
+    threads: tuple[str, ...]
     workloads: tuple[str, ...]
     index_url: str | None
     library_path: str
