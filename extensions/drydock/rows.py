@@ -25,11 +25,11 @@ class Framework:
     package: str
     module: str
     artefact: str
-    threads: tuple[str, ...]
     workloads: tuple[str, ...]
     index_url: str | None
     library_path: str
     own_ptxas: bool = False
+    threads: tuple[str, ...] = ("OMP_NUM_THREADS",)
 
 
 @dataclass(frozen=True)
