@@ -14,9 +14,10 @@ from .versions import Version, version
 class Framework:
     """A machine-learning framework, for instance PyTorch.
 
-    `module` is what Python imports, `artefact` the file of a trained model, and `library_path`
-    "unset" where the framework finds its CUDA only without LD_LIBRARY_PATH. One with `own_ptxas`
-    compiles its PTX with the ptxas that it brings and not with the driver.
+    `module` is what Python imports, `artefact` the file of a trained model, `threads` the variables
+    that say how many threads compute on the CPU, and `library_path` "unset" where the framework
+    finds its CUDA only without LD_LIBRARY_PATH. One with `own_ptxas` compiles its PTX with the
+    ptxas that it brings and not with the driver.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Framework:
     index_url: str | None
     library_path: str
     own_ptxas: bool = False
+    threads: tuple[str, ...] = ("OMP_NUM_THREADS",)
 
 
 @dataclass(frozen=True)

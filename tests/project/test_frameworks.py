@@ -20,6 +20,22 @@ KINDS = [
 ]
 
 # What a run of main.py does not show of a framework, in the words of its project.
+COUNTED = """
+import os, subprocess, sys
+
+COUNT = '''
+import os
+from pathlib import Path
+from demo import model
+
+model.load(Path("outputs/" + os.environ["ARTEFACT"]))
+print(len(os.listdir("/proc/self/task")))
+'''
+
+def threads_of_a_model(number, artefact, *variables):
+    environment = os.environ | {"ARTEFACT": artefact} | dict.fromkeys(variables, str(number))
+    return int(subprocess.check_output([sys.executable, "-c", COUNT], env=environment))
+"""
 PROMISES = {
     ("jax", "train"): """
 # The learning rate may rise until the last step.
@@ -52,6 +68,17 @@ import json, subprocess, sys
 flags = ("--rounds", "6", "--report-every", "4", "--patience", "1")
 out = subprocess.check_output([sys.executable, "main.py", *flags], text=True)
 assert [json.loads(line).get("step") for line in out.splitlines()] == [4, 6, None]
+""",
+    ("jax", "serve"): f"""{COUNTED}
+# PJRT_NPROC, of which only XLA's source speaks, says how many threads each pool has.
+few, more = (threads_of_a_model(number, "model.npz", "PJRT_NPROC") for number in (1, 4))
+assert more - few >= 9, (few, more)
+""",
+    ("tensorflow", "serve"): f"""{COUNTED}
+# Of both pools, within an operation and for operations side by side.
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    few, more = (threads_of_a_model(number, "model.keras", name) for number in (1, 4))
+    assert more - few == 3, (name, few, more)
 """,
     ("onnxruntime", "serve"): """
 # OMP_NUM_THREADS says how many threads there are, as with the other frameworks.

@@ -196,7 +196,7 @@ def test_gpus_are_asked_for_where_the_image_computes_on_them_and_only_there(
 def test_every_variable_is_a_setting_of_what_reads_it(made: list[Project]) -> None:
     files = ("settings.py", "runtime/run_settings.py", "runtime/serve_settings.py")
     # The index is for TF_CONFIG, in the words of Kubernetes.
-    of_libraries = ("PET_", "JAX_", "TF_", "OMP_NUM_THREADS", "JOB_COMPLETION_INDEX")
+    of_libraries = ("PET_", "JAX_", "PJRT_", "TF_", "OMP_NUM_THREADS", "JOB_COMPLETION_INDEX")
     for project in made:
         package = project.folder / "src/demo"
         texts = [(package / name).read_text() for name in files if (package / name).exists()]
@@ -205,6 +205,19 @@ def test_every_variable_is_a_setting_of_what_reads_it(made: list[Project]) -> No
             for name in environment_of(pod["containers"][0]):
                 if not name.startswith(of_libraries):
                     assert name.lower() in settings, (project.answers, name)
+
+
+def test_a_framework_has_a_thread_for_each_cpu_that_is_requested(made: list[Project]) -> None:
+    variables = {
+        "jax": ["PJRT_NPROC"],
+        "tensorflow": ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"],
+    }
+    requested = {"resourceFieldRef": {"resource": "requests.cpu"}}
+    for project in made:
+        for pod in project.pods.values():
+            sources = {one["name"]: one.get("valueFrom") for one in pod["containers"][0]["env"]}
+            for name in variables.get(project.answers["framework"], ["OMP_NUM_THREADS"]):
+                assert sources.get(name) == requested, (project.answers, name)
 
 
 def test_the_server_and_the_trainer_have_the_time_that_they_take_to_end(

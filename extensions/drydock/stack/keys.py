@@ -89,6 +89,8 @@ class Framework(TypedDict):
     title: str
     artefact: str
     """The file name of a trained model."""
+    threads: list[str]
+    """The variables that say how many threads compute on the CPU."""
     cpu: Build
     gpu: GpuBuild | None
 

@@ -20,6 +20,7 @@ def framework_of(solution: Solution) -> keys.Framework:
     return {
         "title": solution.framework.title,
         "artefact": solution.framework.artefact,
+        "threads": list(solution.framework.threads),
         "cpu": {"requirements": list(solution.cpu_wheel.requirements)},
         "gpu": gpu,
     }

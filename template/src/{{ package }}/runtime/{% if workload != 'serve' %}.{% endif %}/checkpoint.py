@@ -14,6 +14,7 @@ from typing import BinaryIO
 from .files import atomic_write
 
 KEEP = 2  # one more than needed, in case the newest gets damaged
+STEP = "[0-9]" * 9  # not the name of a copy that somebody keeps
 
 
 @contextmanager
@@ -40,6 +41,16 @@ def newest(folder: Path, kind: str) -> Path | None:
     return None
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """End the program with a sentence if the checkpoint cannot be used as it is meanwhile."""
+    try:
+        yield
+    except Exception as error:  # of many kinds: each format has errors of its own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        sys.exit(f"{path} is no checkpoint of this code ({reason}): begin a new run with --fresh.")
+
+
 def step_of(path: Path) -> int:
     """Return how many steps the run had taken when it wrote the checkpoint at `path`."""
     return int(path.stem.rpartition("-")[2])
@@ -47,13 +58,13 @@ def step_of(path: Path) -> int:
 
 def remove_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps, which a run that goes on from `step` takes again."""
-    for path in folder.glob("*-*.zip"):
+    for path in folder.glob(f"*-{STEP}.zip"):
         if step_of(path) > step:
             path.unlink()
 
 
 def _newest_first(folder: Path, kind: str) -> list[Path]:
-    return sorted(folder.glob(f"{kind}-*.zip"), reverse=True)
+    return sorted(folder.glob(f"{kind}-{STEP}.zip"), reverse=True)
 
 
 def _is_whole(path: Path) -> bool:

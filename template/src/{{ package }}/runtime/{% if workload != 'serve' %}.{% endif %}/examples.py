@@ -93,6 +93,8 @@ def split(
     names = tuple(map(str, classes.tolist()))
     if len(names) < 2:
         sys.exit(f"{path or 'The data'} has examples of one class only: {', '.join(names)}.")
+    if len(names) == len(labels) > 2:
+        sys.exit(f"{path or 'The data'} has another class for each of its {len(labels)} examples.")
     shuffled = np.random.default_rng(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)

@@ -17,14 +17,17 @@ def identity(settings: RunSettings, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return, as JSON, what a run must share with the one that it goes on with.
 
     Args:
-        settings: all of them count but those that the class calls harmless.
+        settings: all of them count but those that the class calls harmless, and so does the
+            content of a file that one of them names.
         data: what tells the data from other data.
     """
     names = type(settings).model_fields.keys() - settings.harmless
+    values = [getattr(settings, name) for name in names]
+    files = [value for value in values if isinstance(value, Path) and value.is_file()]
     content = {
         "settings": settings.model_dump(mode="json", include=names),
         "data": data,
-        "code": code(),
+        "code": {**code(), **{str(path): _digest(path) for path in files}},
     }
     return json.loads(json.dumps(content))  # as it comes back from a file
 

@@ -14,6 +14,7 @@ from .identity import visible
 TABLES = {".csv", ".tsv", ".parquet"}
 IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+NOTHING = {"", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 
 
 class Read(NamedTuple):
@@ -56,7 +57,7 @@ def read(path: Path, target: str, image_size: int | None = None) -> Read:
 
 
 def _table(paths: list[Path], target: str) -> Read:
-    table = pd.concat([_frame(path) for path in paths], ignore_index=True)
+    table = pd.concat([_frame(path, target) for path in paths], ignore_index=True)
     path = paths[0] if len(paths) == 1 else paths[0].parent
     if target not in table:
         names = ", ".join(map(str, table.columns))
@@ -72,8 +73,9 @@ def _table(paths: list[Path], target: str) -> Read:
         _refuse(path, f"has columns that are no numbers, such as {texts[0]} ({example})")
     features = table.to_numpy(np.float32, na_value=np.nan)
     gaps = [str(name) for name in table.columns[~np.isfinite(features).all(axis=0)]]
-    if gaps or labels.isna().any():
-        _refuse(path, f"has missing or infinite values, in {', '.join(gaps or [target])}")
+    if gaps:
+        _refuse(path, f"has missing or infinite values, in {', '.join(gaps)}")
+    _require_classes(path, target, labels)
     return Read(
         features,
         _classes(path, target, labels.to_numpy()),
@@ -81,13 +83,32 @@ def _table(paths: list[Path], target: str) -> Read:
     )
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def _require_classes(path: Path, target: str, labels: pd.Series) -> None:
+    """Refuse missing labels. `NA` is one among numbers; among texts it is a class."""
+    texts = labels.astype(object).where(labels.notna(), "").map(str)
+    numbers = pd.to_numeric(texts, errors="coerce")
+    others = set(texts[numbers.isna()])
+    doubtful = others & NOTHING
+    missing = doubtful if others <= NOTHING and numbers.notna().any() else doubtful & {""}
+    if missing:
+        named = ", ".join(sorted(missing - {""}))
+        _refuse(path, f"has missing values in {target}{f' ({named})' if named else ''}")
+    for name in sorted(doubtful):
+        print(f"{path}: {name} in {target} is taken for a class.", file=sys.stderr)
+
+
+def _frame(path: Path, target: str) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
         with path.open(encoding="utf-8-sig") as file:
             head = file.readline()
-        return pd.read_csv(path, sep=max(",;\t", key=head.count), encoding="utf-8-sig")
+        how = {"sep": max(",;\t", key=head.count), "encoding": "utf-8-sig"}
+        table = pd.read_csv(path, **how)
+        if target in table and table[target].isna().any():  # or there is a class called None
+            written = pd.read_csv(path, **how, usecols=[target], dtype=str, na_filter=False)
+            table[target] = written[target].to_numpy()
+        return table
     except ImportError:
         _refuse(path, "needs a package that reads Parquet: run `uv add pyarrow`")
     except (OSError, ValueError) as error:  # also what pandas and pyarrow raise
@@ -160,8 +181,9 @@ def _part(entry: Path) -> str:
 def _classes(path: Path, target: str, labels: np.ndarray) -> np.ndarray:
     """Return labels as texts or whole numbers."""
     if np.issubdtype(labels.dtype, np.floating):
-        if (labels != labels.round()).any():
-            example = labels[labels != labels.round()][0]
+        whole = np.isfinite(labels) & (labels == labels.round())
+        if not whole.all():
+            example = labels[~whole][0]
             _refuse(path, f"has values such as {example} in {target}, which are no classes")
         return labels.astype(np.int64)
     return labels if np.issubdtype(labels.dtype, np.integer) else labels.astype(str)

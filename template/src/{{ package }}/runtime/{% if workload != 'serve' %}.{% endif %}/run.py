@@ -93,8 +93,8 @@ class Run:
         _print(line)
 
     def is_best(self, name: str) -> bool:
-        """Is this metric of the last report that has it lower than in every one before?"""
-        *before, last = [line[name] for line in self._metrics if name in line]
+        """Has the last report this metric, and lower than every one before?"""
+        *before, last = [line.get(name, math.inf) for line in self._metrics]
         return last < min(before, default=math.inf)
 
     def finish(self, **metrics: float) -> None:

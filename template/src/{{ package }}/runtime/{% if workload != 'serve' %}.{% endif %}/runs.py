@@ -35,6 +35,8 @@ def start(settings: RunSettings, data: Mapping[str, Any], device: str) -> Run:
     """
     require_writable(settings.runs_dir)
     require_writable(settings.model_path.parent)
+    if settings.model_path.exists() and not settings.model_path.is_file():
+        sys.exit(f"{settings.model_path} is no file that the model could replace: name another.")
     about = {**identity(settings, data), "versions": versions(), "device": device}
     run = None if settings.fresh else _earlier(settings, about)
     if run is None:

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from . import data, model
 from .runtime import runs
+from .runtime.checkpoint import reading
 from .runtime.examples import Data, Examples
 from .runtime.run import Run
 from .runtime.stop import Stop
@@ -30,8 +31,9 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
     step = 0
 
     if path := run.newest_checkpoint():
-        saved = skops.io.load(path)
-        net.classifier, step = saved["classifier"], saved["step"]
+        with reading(path):
+            saved = skops.io.load(path)
+            net.classifier, step = saved["classifier"], saved["step"]
 
     def save() -> None:
         with run.save(step) as file:
@@ -70,7 +72,8 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
             save()
 
     if path := run.best_checkpoint():
-        net.classifier = skops.io.load(path)
+        with reading(path):
+            net.classifier = skops.io.load(path)
     test_loss, test_accuracy = evaluate(net, examples.test)
     model.save(net, run.model_path)
     run.finish(test_loss=test_loss, test_accuracy=test_accuracy)

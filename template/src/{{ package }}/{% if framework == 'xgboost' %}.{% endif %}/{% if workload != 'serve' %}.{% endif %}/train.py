@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from . import data, model
 from .runtime import runs
+from .runtime.checkpoint import reading
 from .runtime.examples import Data, Examples
 from .runtime.info import Info
 from .runtime.run import Run
@@ -46,7 +47,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: str) -> int:
     step = 0
 
     if path := run.newest_checkpoint():
-        with zipfile.ZipFile(path) as archive:
+        with reading(path), zipfile.ZipFile(path) as archive:
             booster.load_model(bytearray(archive.read(BOOSTER)))
         booster.set_param(parameters)
         step = booster.num_boosted_rounds()

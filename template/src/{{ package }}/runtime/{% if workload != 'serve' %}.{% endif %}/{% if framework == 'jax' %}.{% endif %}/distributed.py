@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .checkpoint import reading
 from .processes import Processes
 from .signals import exit_on_signals
 
@@ -64,7 +65,7 @@ class Group(Processes):
         """
         saved = None
         if path := checkpoint():
-            with np.load(path, allow_pickle=False) as arrays:
+            with reading(path), np.load(path, allow_pickle=False) as arrays:
                 saved = dict(arrays)
         return self.from_main(saved)
 

@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from .checkpoint import reading
 from .examples import Examples
 from .processes import Processes
 
@@ -50,8 +51,10 @@ class Group(Processes):
 
         The others get it from there, so that they need not see its disk.
         """
-        path = checkpoint()
-        saved = torch.load(path, map_location="cpu", weights_only=True) if path else None
+        saved = None
+        if path := checkpoint():
+            with reading(path):
+                saved = torch.load(path, map_location="cpu", weights_only=True)
         return self.from_main(saved)
 
     def parallel(self, net: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from .checkpoint import reading
 from .examples import Examples
 from .processes import Processes
 
@@ -52,7 +53,7 @@ class Group(Processes):
         """
         saved = None
         if path := checkpoint():
-            with np.load(path, allow_pickle=False) as arrays:
+            with reading(path), np.load(path, allow_pickle=False) as arrays:
                 saved = list(arrays.values())
         return self.from_main(saved)
 
