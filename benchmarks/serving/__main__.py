@@ -29,6 +29,7 @@ from benchmarks.run import say
 from benchmarks.serving import hostile, servers, throughput
 from benchmarks.serving.clients import Server
 from benchmarks.serving.rolling import rolling
+from drydock.catalogue import Catalogue
 
 KINDS = ("singles", "batches", "binary", "hostile", "rolling", "copies")
 RESULTS = Path(__file__).with_name("results.json")
@@ -83,6 +84,31 @@ def memory_of(project: Path, count: int) -> dict[str, int]:
         }
 
 
+def replaced(folder: Path) -> dict[str, Any]:
+    """Replace two servers of each platform, with clients of both kinds."""
+    found: dict[str, Any] = {}
+    for one in Catalogue().platforms.values():
+        name, routes = one.name, one.routes
+        body, predict = throughput.body_of(), routes.get("predict")
+        if predict is None:  # KServe's has the name of the model in it
+            body, predict = throughput.tensors_of(1, in_binary=False)[0], "/v2/models/demo/infer"
+        (folder / name).mkdir()
+        project = throughput.generated(folder / name, platform=name)
+        for kept in (False, True):
+            how = f"{name}, {'kept' if kept else 'new'} connections"
+            found[how] = rolling(
+                project,
+                folder,
+                body=body,
+                predict=predict,
+                probe=routes["ready"],
+                clients=16,
+                kept=kept,
+            )
+            say(f"{how}: {found[how]}")
+    return found
+
+
 def main() -> None:
     """Measure what the command line names, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -100,8 +126,7 @@ def main() -> None:
         elif options.what == "copies":
             figures = copies(folder)
         else:
-            body = throughput.body_of()
-            figures = rolling(throughput.generated(folder), folder, body=body, clients=16)
+            figures = replaced(folder)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[options.what] = {
         "day": datetime.now(UTC).date().isoformat(),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.serving import servers
-from benchmarks.serving.clients import Server, ask
+from benchmarks.serving.clients import Server, ask, connect, read
 
 # What a proxy has to know: where it may ask whether a server can predict, and how often. A server
 # says no for `--drain-seconds` before it stops to listen, which must be longer than a check takes
@@ -55,6 +55,7 @@ def rolling(
     clients: int,
     pause: float = 0,
     drain: float = 2,
+    kept: bool = False,
 ) -> dict[str, Any]:
     """Replace both servers while clients ask through the proxy.
 
@@ -64,9 +65,12 @@ def rolling(
         body: a request.
         predict: the path that predicts.
         probe: the path that the proxy asks.
-        clients: how many ask at the same time, each request on a new connection.
+        clients: how many ask at the same time.
         pause: for how many seconds each waits before it asks again.
         drain: for how many seconds a server goes on accepting after SIGTERM.
+        kept: does a client keep its connection? Then the proxy keeps its own to the servers, too,
+            and may send a request on one that a server is about to close. Else each request is on a
+            new one.
 
     Returns:
         the number of answers by status, where 0 is a lost request, and how long each replacement
@@ -97,7 +101,17 @@ def rolling(
                 answers[(await ask(proxy, proxy.request())).status] += 1
                 await asyncio.sleep(pause)
 
-        asking = [asyncio.create_task(client()) for _ in range(clients)]
+        async def one_with_a_connection() -> None:
+            while not ended.is_set():
+                reader, writer = await connect(proxy)
+                while not ended.is_set() and not reader.at_eof():
+                    writer.write(proxy.request())
+                    answers[await read(reader)] += 1
+                    await asyncio.sleep(pause)
+                writer.close()
+
+        play = one_with_a_connection if kept else client
+        asking = [asyncio.create_task(play()) for _ in range(clients)]
         await asyncio.sleep(0.5)
         seconds = []
         for number, port in enumerate(ports):

@@ -159,7 +159,8 @@ def test_sagemaker_is_told_why_a_training_failed(
     ran = docker.run(one.tag, "train", check=False, volumes={blocked: "/opt/ml"})
     assert ran.returncode == 1
     reason = (blocked / "output" / "failure").read_text()
-    assert reason == "/opt/ml/model/model.skops cannot be written: Is a directory."
+    path = "/opt/ml/model/model.skops"
+    assert reason == f"{path} is no file that the model could replace: name another."
 
     # An error of the owner's code.
     broken, code = job(tmp_path / "broken", epochs=1), tmp_path / "data.py"

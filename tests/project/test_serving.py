@@ -274,12 +274,13 @@ def tensor() -> bytes:
     return json.dumps({"inputs": [digit]}).encode()
 
 
+@pytest.mark.parametrize("kept", [False, True])
 def test_no_request_is_lost_while_two_servers_behind_a_proxy_are_replaced(
-    project: Path, tmp_path: Path
+    kept: bool, project: Path, tmp_path: Path
 ) -> None:
-    """Debian's HAProxy, with new connections all the time."""
+    """Debian's HAProxy, with new connections all the time, or with the same ones."""
     if not shutil.which("haproxy"):
         projects.lacking("Debian's package haproxy is not installed")
-    report = rolling(project, tmp_path, body=digit(), clients=2, pause=0.02)
+    report = rolling(project, tmp_path, body=digit(), clients=2, pause=0.02, kept=kept)
     assert set(report["answers"]) == {200}, report
     assert report["answers"][200] > 100, report

@@ -124,7 +124,9 @@ class Cluster:
         first = f"last-{STEPS:09}.zip"
         wait_for(lambda: list(project.glob(f"outputs/runs/2*/checkpoints/{first}")), log)
         time.sleep(0.2)
-        for pid in find(f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two"):
+        # The first job of every cluster has the same number: that of another test, too.
+        ours = f"SLURM_CONF={self.env['SLURM_CONF']}"
+        for pid in find(ours, f"SLURM_JOB_ID={job}", "SLURM_PROCID=1", "SLURMD_NODENAME=two"):
             if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
         assert self.wait_for_the_end(job, log) == "COMPLETED", log.read_text()
