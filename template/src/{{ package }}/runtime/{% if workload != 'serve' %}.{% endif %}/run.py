@@ -53,6 +53,7 @@ class Run:
     def newest_checkpoint(self) -> Path | None:
         """Return the state to go on from, or None. What was reported after it is forgotten."""
         path = checkpoint.newest(self._checkpoints, "last")
+        was_begun = self._metrics_file.exists()
         step = checkpoint.step_of(path) if path else 0
         checkpoint.remove_after(self._checkpoints, step)
         self._metrics = [line for line in self._reported() if line.get("step", math.inf) <= step]
@@ -60,6 +61,8 @@ class Run:
             file.writelines(json.dumps(line).encode() + b"\n" for line in self._metrics)
         if path:
             print(f"Going on from {path}.", file=sys.stderr)
+        elif was_begun:
+            print(f"Beginning {self.folder} again: no whole checkpoint is there.", file=sys.stderr)
         return path
 
     def best_checkpoint(self) -> Path | None:
