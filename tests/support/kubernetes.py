@@ -6,6 +6,7 @@ And what a cluster does with a Job, as far as the processes in its pods can tell
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,9 @@ VOLUMES = {
     *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim"),
     *("projected", "secret"),
 }
+# How many seconds the controller waits before it replaces a Job's pod that failed, the first time:
+# https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy
+BACK_OFF = 10
 
 Manifest = dict[str, Any]
 
@@ -113,8 +117,10 @@ def variables_of(container: Manifest, index: int) -> dict[str, str]:
 def train_in_two_pods(project: Path, *arguments: str) -> str:
     """Run the Job with the README's lines for two pods, and kill the second one after epoch 1.
 
-    Each pod that fails is replaced, by a process with its command and its variables. Both see the
-    project's folder. Returns what the first pod said that ended since the second one was killed.
+    Each pod that fails is replaced, by a process with its command and its variables, and not before
+    the Job's controller would: else a pod may meet one of the former ones, and wait for half an
+    hour for who is gone. Both see the project's folder. Returns what the first pod said that ended
+    since the second one was killed.
     """
     [more] = readme_patches(project)
     [container] = pod_of(more)["containers"]
@@ -128,13 +134,19 @@ def train_in_two_pods(project: Path, *arguments: str) -> str:
     try:
         pods[0].wait_within_an_epoch()
         pods[1].kill()
+        due: dict[int, float] = {}
+        deadline = time.monotonic() + 300
         while any(pod.process.poll() != 0 for pod in pods):
+            assert time.monotonic() < deadline, [pod.log.read_text() for pod in pods]
             for index, pod in enumerate(pods):
-                if pod.process.poll():
+                if pod.process.poll() and index not in due:
                     said[index].append(pod.log.read_text())
                     failures = sum(map(len, said))
                     assert failures <= job["spec"]["backoffLimit"], said
+                    due[index] = time.monotonic() + BACK_OFF
+                elif due.get(index, math.inf) < time.monotonic():
                     pods[index] = start_pod(project, job, index, ports)
+                    del due[index]
             time.sleep(0.1)
     finally:
         for pod in pods:
