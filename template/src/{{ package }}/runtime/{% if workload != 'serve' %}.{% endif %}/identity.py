@@ -27,7 +27,8 @@ def identity(settings: RunSettings, data: Mapping[str, Any]) -> dict[str, Any]:
     content = {
         "settings": settings.model_dump(mode="json", include=names),
         "data": data,
-        "code": {**code(), **{str(path): _digest(path) for path in files}},
+        "files": {str(path): _digest(path) for path in files},
+        "code": code(),
     }
     return json.loads(json.dumps(content))  # as it comes back from a file
 
@@ -93,7 +94,9 @@ def _data(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _code(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for name, old, new in _changed(before["code"], now["code"]):
+    # A run of before there was such an entry names no files.
+    named = _changed(before.get("files", {}), now["files"])
+    for name, old, new in (*named, *_changed(before["code"], now["code"])):
         yield f"{name} {'is new' if old is None else 'is gone' if new is None else 'has changed'}"
 
 
