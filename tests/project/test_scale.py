@@ -107,6 +107,24 @@ def test_two_machines_that_share_no_disk_learn_what_one_process_learns_and_one_m
     assert about["device"] == "2 x cpu"
 
 
+def test_no_thread_of_the_group_is_left_when_python_ends(project: Path, tmp_path: Path) -> None:
+    """One that lets a tensor go at that moment aborts the process, after all its work."""
+    told = tmp_path / "told.py"
+    told.write_text(
+        "import atexit, pathlib, runpy, sys\n"
+        "threads = pathlib.Path('/proc/self/task')\n"
+        "names = lambda: [path.read_text().strip() for path in threads.glob('*/comm')]\n"
+        "atexit.register(lambda: print('Threads:', *names(), file=sys.stderr))\n"
+        "del sys.argv[0]\n"
+        "sys.path.insert(0, str(pathlib.Path(sys.argv[0]).parent))\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    code, said = start(project, *TORCHRUN, str(told)).end()
+    assert code == 0, said
+    threads = re.findall("^Threads: (.*)", said, re.MULTILINE)
+    assert len(threads) == 2 and "gloo" not in " ".join(threads), threads
+
+
 def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_end(
     project: Path, expected: list[dict]
 ) -> None:

@@ -17,6 +17,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Before there is a group: what imports it later, as optimizers do, makes the group a default of its
+# functions, and `destroy_process_group` does not end the threads. One that lets go of a tensor as
+# Python ends aborts the process: https://github.com/pytorch/pytorch/pull/179291
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
