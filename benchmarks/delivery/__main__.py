@@ -39,8 +39,10 @@ from tests.support.docker.registry import Registry, registry
 
 HERE = Path(__file__).resolve().parent
 RIVALS = ("uv-multistage", "article-cuda", "pip")
-FORMER = "v0.4.0"
+FORMER = "0.4.0"
 """The release whose image is measured beside: two layers, installed on the base."""
+RELEASES = json.loads((projects.ROOT / "tests" / "releases.json").read_text())
+"""The commit of each release: a clone need not have the tags."""
 SECOND = {"platform": "openshift", "advanced": True, "apt_packages": "tini"}
 """How another project with the same lock differs, beside its name."""
 
@@ -53,8 +55,8 @@ class Way:
     title: str
     form: str
     """As benchmarks/subject.py has it."""
-    template: str | None = None
-    """For a generated project: the folder or the tag of the template."""
+    template: str = ""
+    """For a generated project: the commit of the template, or nothing for this working tree."""
     output: str = ""
     cached: bool = False
     """Does its CI read the cache in its own image?"""
@@ -65,8 +67,8 @@ def ways() -> list[Way]:
     known = {one.name: one for one in CONTENDERS}
     zstd = ",oci-mediatypes=true,compression=zstd"
     return [
-        Way("drydock", "Drydock", "drydock", template="", output=zstd, cached=True),
-        Way("former", f"Drydock {FORMER[1:]}", "drydock", template=FORMER),
+        Way("drydock", "Drydock", "drydock", output=zstd, cached=True),
+        Way("former", f"Drydock {FORMER}", "drydock", template=RELEASES[FORMER]),
         *(Way(name, known[name].title, known[name].form) for name in RIVALS),
     ]
 
@@ -182,7 +184,7 @@ class Bench:
         if not made.exists():
             source = self.work / "former-template"
             projects.git("clone", "--quiet", str(projects.ROOT), str(source), cwd=self.work)
-            projects.git("checkout", "--quiet", str(way.template), cwd=source)
+            projects.git("checkout", "--quiet", way.template, cwd=source)
             answers = {**self.subject.workload.answers, "project_name": NAME, "image_name": NAME}
             projects.generate(source, made, ci="none", **answers)
         return made
