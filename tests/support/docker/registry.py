@@ -96,8 +96,14 @@ class Registry:
     def manifest(self, image: str) -> dict:
         """The manifest of an image by repository and tag or digest; of several, the first's."""
         repository, _, reference = image.partition("@" if "@" in image else ":")
-        wanted = (
-            "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+        wanted = ", ".join(
+            f"application/vnd.{kind}+json"
+            for kind in (
+                "oci.image.index.v1",
+                "oci.image.manifest.v1",
+                "docker.distribution.manifest.list.v2",
+                "docker.distribution.manifest.v2",
+            )
         )
         url = f"http://{self.host}/v2/{repository}/manifests/{reference}"
         request = urllib.request.Request(url, headers={"Accept": wanted})
