@@ -241,8 +241,9 @@ def test_a_run_that_is_killed_at_random_moments_ends_as_if_it_had_not_been(
     assert metrics(killed[-1].read_text())[-1] == expected[-1]
     complete = 0
     for run in folders(project):
-        if not list(run.iterdir()):
-            continue  # killed before its first file
+        if not (run / "run.json").exists():  # killed before its first file was there
+            assert all(re.match(r"lock$|\.unfinished-", path.name) for path in run.iterdir())
+            continue
         about = json.loads((run / "run.json").read_text())
         if about["state"] == "complete":
             complete += 1
