@@ -33,9 +33,9 @@ PULLS = {
 }
 
 
-def results() -> list[dict]:
-    """Every committed run, by the name of its workload."""
-    return [json.loads(path.read_text()) for path in sorted(HERE.glob("results/*.json"))]
+def results() -> dict[str, dict]:
+    """Every committed run by the name of its file: a workload may have more than one."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("results/*.json"))}
 
 
 def amount(count: float) -> str:
@@ -166,8 +166,7 @@ def files() -> dict[Path, str]:
     readme = HERE / "README.md"
     text = readme.read_text()
     answer = {}
-    for document in results():
-        name = document["workload"]
+    for name, document in results().items():
         start, end = f"<!-- results {name} -->", "<!-- end -->"
         block = re.compile(rf"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
         if not block.search(text):
