@@ -77,6 +77,8 @@ def merge(
     """
     if name.endswith(".py"):
         return code.settled(last, own, new), []
+    # What is put elsewhere has to end with its line.
+    own = [*own[:-1], "".join(own[-1:]).removesuffix("\n") + "\n"]
     edits = [
         Edit(start, last[start:end], own[first:after])
         for kind, start, end, first, after in _matcher(last, own).get_opcodes()

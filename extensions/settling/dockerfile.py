@@ -153,6 +153,39 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
             raise Unclear(f"`{one.text}` copies from a stage that may be another one there")
 
 
+def astray(own: list[str], text: list[str]) -> list[str]:
+    """What git has merged without a conflict into another stage or folder, in words.
+
+    Drydock's own lines have never changed theirs without changing their words.
+
+    Args:
+        own: the lines as the owner left them.
+        text: the lines as the update left them.
+    """
+    try:
+        mine, result = instructions(own), instructions(text)
+    except Unclear:
+        return []
+    said = []
+    for one in mine:
+        others = [other for other in result if other.text == one.text]
+        twice = sum(other.text == one.text for other in mine) > 1
+        if one.word == "FROM" or twice or len(others) != 1:
+            continue
+        if _names(mine, one, own).isdisjoint(_names(result, others[0], text)):
+            said.append(f"`{one.text}` is in another stage now. Move it to where it belongs.")
+        elif _needs_folder(one) and _folders(mine, one) != _folders(result, others[0]):
+            said.append(f"`{one.text}` is below another WORKDIR now. Are its paths the same?")
+    return said
+
+
+def _names(known: list[Instruction], one: Instruction, lines: list[str]) -> set[str]:
+    """What the stage of an instruction may be called."""
+    begins = beginning(known, one.start)
+    ours = begins == beginning(known, _own_place(lines))
+    return {begins, *re.findall(r" AS (\S+)$", begins), *["the owner's"] * ours}
+
+
 def _ends(lines: Sequence[str]) -> list[int]:
     """Where the owner's place ends."""
     return [number for number, line in enumerate(lines) if AGAIN.match(line)]
@@ -288,8 +321,8 @@ def _not_to_copy_there(
     own: Instruction, passed: Sequence[Instruction], above: tuple[list[Instruction], ...]
 ) -> str:
     """As `_not_to_move`, for what copies files."""
-    if "[" in own.text:
-        return "is written as a list, or names files by a pattern"
+    if "[" in own.text or " --parents" in own.text or "$" in own.words[-1]:
+        return "is written as a list, or copies to where a pattern, a path or a variable says"
     # "" where there is another one than Drydock's.
     old, new = (
         folders[0] if len(folders) == 1 else ""

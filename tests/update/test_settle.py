@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.updates.fleet import NOW, QUIET, template_with_releases
+from benchmarks.updates.fleet import NOW, QUIET, RELEASES, template_with_releases
 from settling import lines, merge
+from settling.dockerfile import astray
 from settling.edit import Unclear
 from tests.support import projects
 
@@ -120,6 +121,31 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(made: Make, tmp_
     assert ignored.read_text() == (fresh / ".dockerignore").read_text() + "src/ours\n"
 
 
+def test_what_git_merges_into_another_stage_or_folder_is_named(made: Make, tmp_path: Path) -> None:
+    """Git sees no conflict at the end of a stage of 0.4.0, nor above the ENV of its last one."""
+    folder = Path(shutil.copytree(made("0.4.0", "github"), tmp_path / "demo"))
+    step, copy = "RUN strip /opt/compiled/lib/*.so", "COPY configs/ configs/"
+    edit(folder / "Dockerfile", "\nFROM base\n", f"\n{step}\nFROM base\n")
+    edit(folder / "Dockerfile", "\nENV PYTHONPATH=", f"\n{copy}\nENV PYTHONPATH=")
+
+    said = update(folder)
+
+    assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder), said
+    fresh = (made(NOW.removeprefix("v"), "github") / "Dockerfile").read_text()
+    expected = fresh.replace("\nFROM base\n", f"\n{step}\nFROM base\n")
+    expected = expected.replace("\nENV PYTHONPATH=", f"\n{copy}\nENV PYTHONPATH=")
+    assert (folder / "Dockerfile").read_text() == expected
+    assert f"elsewhere  in Dockerfile: `{step}` is in another stage now." in said
+    assert f"elsewhere  in Dockerfile: `{copy}` is below another WORKDIR now." in said
+    assert said.count("elsewhere ") == 2
+
+
+@pytest.mark.parametrize("release", ["0.2.0", "0.3.0", "0.4.0", "0.6.0", list(RELEASES)[-1]])
+def test_no_line_of_drydocks_is_named_as_if_it_were_its_owners(release: str, made: Make) -> None:
+    texts = [(made(one, "github") / "Dockerfile").read_text() for one in (release, NOW[1:])]
+    assert astray(*map(lines, texts)) == []
+
+
 DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
 BAKE, PYPROJECT = "docker-bake.hcl", "pyproject.toml"
 # The owner's place in this version, where what moves goes to its end.
@@ -164,6 +190,13 @@ ADDED = [
     (DOCKERFILE, "RUN --mount=type=secret,id=token python get.py\n", "USER ", PLACE),
     (DOCKERFILE, "RUN --mount=source=get.py,target=/get.py python /get.py\n", "USER ", "mounts"),
     (DOCKERFILE, "RUN --mount=type=cache,from=uv,target=/c ls /c\n", "USER ", "mounts"),
+    (DOCKERFILE, "RUN\t--mount=source=get.py,target=/get.py python /get.py\n", "USER ", "mounts"),
+    (
+        DOCKERFILE,
+        f"{APT.replace('N', 'N --mount=type=cache,target=/c,from=uv', 1)}\n",
+        "USER ",
+        "mounts",
+    ),
     (DOCKERFILE, "RUN uv pip install ours\n", "USER ", "settings of uv"),
     (DOCKERFILE, "RUN python get.py\n", "COPY --chmod=755 src", "may need what stands around"),
     (DOCKERFILE, "RUN chown 1000 .\n", "COPY --chmod=755 src", "may need what stands around"),
@@ -185,12 +218,19 @@ ADDED = [
     ),
     (DOCKERFILE, "RUN <<EOF\napt-get update\nEOF\n", "USER ", "followed by lines that look"),
     (DOCKERFILE, "COPY <<EOF /etc/ours\nUSER root\nEOF\n", "USER ", "followed by lines that look"),
+    (DOCKERFILE, "RUN cat <<\\EOF >/etc/ours\nUSER root\nEOF\n", "USER ", "followed by lines"),
+    (DOCKERFILE, "RUN echo a\\\\\nENV A=1\n", "USER ", "gives lines another end"),
+    (DOCKERFILE, "#\tescape=`\nENV A=1\n", "USER ", "gives lines another end"),
     (DOCKERFILE, "COPY configs/ configs/\n", "COPY --chmod=755 *.py", PLACE),
     (DOCKERFILE, "COPY ours.toml ./\n", "COPY --chmod=755 *.py", PLACE),
     (DOCKERFILE, "COPY ours.py main.py\n", "COPY --chmod=755 *.py", "copies to where"),
     (DOCKERFILE, "COPY ours ./\n", "COPY --chmod=755 src", "copies to where"),
     (DOCKERFILE, "COPY . .\n", "COPY --chmod=755 src", "copies to where"),
     (DOCKERFILE, "COPY ours.py /app/src/ours.py\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY ours.py //app/src/ours.py\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY ours.py $HOME/\n", "COPY --chmod=755 src", "a variable"),
+    (DOCKERFILE, "COPY --parents src/ours.py ./\n", "COPY --chmod=755 src", "a path"),
+    (DOCKERFILE, "COPY\t--from=python /python/ /\n", "USER ", "from a stage that may be another"),
     (DOCKERFILE, "COPY --from=busybox:1 /bin/busybox /bin/busybox\n", "USER ", PLACE),
     (DOCKERFILE, "COPY --from=python /python/ /\n", "USER ", "from a stage that may be another"),
     (DOCKERFILE, "COPY --from=0 /uv /bin/\n", "USER ", "from a stage that may be another"),
@@ -207,6 +247,7 @@ ADDED = [
     (CI, "  workflow_dispatch:\n", "\npermissions:", "  # The tests with what"),
     (CI, "  merge_group: {}\n  workflow_dispatch:\n", "\npermissions:", "  # The tests with what"),
     (CI, MATRIX, "    steps:\n", "    timeout-minutes: 30\n"),
+    (GITLAB, "variables:\n  OURS: a\n", "stages:", "stages:"),
     (GITLAB, "    - echo ours\n", "    - uvx --from hadolint", "    # Drydock's again.\n"),
 ]
 
@@ -329,6 +370,26 @@ def test_an_instruction_moves_only_where_it_means_the_same(line: str, below: str
         ("wget https://example.com/x", False),
         (f"{APT[4:]} && wget -qO /x https://example.com && rm -rf /var/lib/apt/lists/*", True),
         ("ldconfig", False),
+        ("apt-get --option Acquire::Retries=3 install --yes git", True),
+        ("chmod --recursive 775 /data", True),
+        ("tar xzf /a.tgz --directory /opt/tool", True),
+        ("wget --quiet --output-document=/x https://example.com/x", True),
+        # What the shell, apt or a command reads in another way than it looks.
+        ("rm -rf //app", False),
+        ("rm -rf /[a]pp", False),
+        ("echo 1 >/ap\\\np/x", False),
+        ("rm '&&' echo app", False),
+        ("apt-get install --yes ' #' && make install", False),
+        ("apt-get download git", False),
+        ("apt-get --config-file=ours.conf install --yes git", False),
+        ("chmod -x ours", False),
+        ("ln -s /opt/tool/bin/x", False),
+        ("curl -cjar https://example.com", False),
+        ("curl -o 5 https://example.com", False),
+        ("wget -O /x --output-file=log https://example.com", False),
+        ("tar -xPf /a.tar -C /opt/tool", False),
+        ("tar -xf /a.tar -C /opt/tool --absolute-names", False),
+        ("tar -xf /a.tar -C /opt/tool --one-top-level=x", False),
     ],
 )
 def test_a_step_passes_the_code_where_it_touches_nothing_but_other_paths(
@@ -454,6 +515,11 @@ def test_a_line_that_both_changed_stays_and_one_that_this_version_still_has_does
             merged(own)
 
 
+def test_a_last_line_without_its_end_is_not_joined_to_the_one_that_it_moves_above() -> None:
+    new = NEW.replace("python", "python3")
+    assert merged(f"{LAST}EXPOSE 9090", new) == new.replace("# Drydock", "EXPOSE 9090\n# Drydock")
+
+
 @pytest.mark.parametrize(
     ("name", "own", "new", "why"),
     [
@@ -483,6 +549,8 @@ def test_a_pattern_goes_to_the_end_where_it_leaves_out_the_same(
         ("ours:\n  stage: test\n  needs: [unit]\n  script: [a]\n", "names unit"),
         ("audit:\n  stage: test\n  script: [a]\n", "beside lines"),
         ("ours: {script: [a]\n", "no YAML"),
+        ("ours: {stage: test, script: [2026-13-45]}\n", "no YAML"),
+        ("ours: {stage: test, ? !x [a] : b}\n", "no YAML"),
         ("ours:\n  stage: test\n  script: !reference [unit, script]\n", "names unit"),
     ],
 )
@@ -491,6 +559,13 @@ def test_a_job_that_needs_what_is_gone_stays_a_conflict(job: str, why: str) -> N
     new = "stages: [test]\naudit:\n  stage: test\n  script: [new]\n"
     with pytest.raises(Unclear, match=why):
         merge(GITLAB, *map(lines, (last, f"{last}\n{job}", new)))
+
+
+def test_a_job_that_is_told_to_need_one_that_is_gone_stays_a_conflict() -> None:
+    last = "lint:\n  script: [a]\nunit:\n  script: [old]\n"
+    new = "unit:\n  script: [new]\n"
+    with pytest.raises(Unclear, match="unit names lint"):
+        merge(GITLAB, *map(lines, (last, f"{last}  needs: [lint]\n", new)))
 
 
 @pytest.mark.parametrize(
@@ -507,6 +582,26 @@ def test_a_step_stays_a_conflict_where_those_around_it_are_others(own: str, why:
     new = "steps:\n  - b: 3\n  - d: 1\n"
     with pytest.raises(Unclear, match=why):
         merge(CI, *map(lines, (last, own, new)))
+
+
+@pytest.mark.parametrize(
+    ("new", "moves"),
+    [
+        ("  - uses: a/sync@v2\n  - test: 1\n  - last: 2\n", True),
+        ("  - uses: a/sync@v2\n  - more: 1\n  - test: 1\n", True),
+        ("  - test: 1\n  - uses: a/sync@v1\n", False),
+        ("  - test: 1\n  - uses: a/sync@v2\n", False),
+    ],
+)
+def test_a_step_stays_below_those_that_it_was_below(new: str, moves: bool) -> None:
+    last = "steps:\n  - uses: a/sync@v1\n  - test: 1\n  - last: 1\n"
+    texts = last, last.replace("  - test", "  - ours: 1\n  - test"), f"steps:\n{new}"
+    if moves:
+        text, _ = merge(CI, *map(lines, texts))
+        assert "".join(text) == texts[2].replace("  - test", "  - ours: 1\n  - test")
+    else:
+        with pytest.raises(Unclear, match="beside lines"):
+            merge(CI, *map(lines, texts))
 
 
 PYTEST, HADOLINT = "    - pytest\n", "    - hadolint\n"
