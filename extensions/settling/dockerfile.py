@@ -144,6 +144,13 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
             raise Unclear(f"`{one.text}` would stand there twice")
         if not _same_stage(last, own, one.start, text, result[at].start):
             raise Unclear(f"`{one.text}` stands in a stage of yours")
+        for name in one.values:
+            held = [
+                [other.values[name] for other in side if name in other.values][-1:]
+                for side in (mine, result)
+            ]
+            if held[0] != held[1]:  # by a variable more in a list of Drydock's, say
+                raise Unclear(f"`{one.text}` is set again by a line below it")
         whole_run = one.word == "RUN" and not is_apt(one) and not is_plain(one, ())
         for name in environment(mine, result) if whole_run else read(one):
             if value(mine, number, name) != value(result, at, name):
@@ -220,7 +227,11 @@ def _same_stage(last: list[str], own: list[str], line: int, text: list[str], the
 def _needs_folder(one: Instruction) -> bool:
     """Does it mean something else in another working directory?"""
     copies = one.word in ("COPY", "ADD") and not one.words[-1].startswith("/")
-    return copies or (one.word == "RUN" and not is_apt(one) and not is_plain(one, ()))
+    return (
+        copies
+        or one.word == "WORKDIR"
+        or (one.word == "RUN" and not is_apt(one) and not is_plain(one, ()))
+    )
 
 
 def _folders(known: list[Instruction], one: Instruction) -> list[str]:

@@ -452,8 +452,9 @@ def test_an_instruction_does_not_pass_another_of_its_owner_that_may_need_it(
         )
 
 
-def test_a_file_stays_in_its_folder_where_git_would_merge_it_into_another() -> None:
-    own = TWO.replace("ENV C", "COPY a a\nENV C").replace("USER", "ENV A=1\nUSER")
+@pytest.mark.parametrize("line", ["COPY a a", "WORKDIR /ours"])
+def test_a_line_stays_in_its_folder_where_git_would_merge_it_into_another(line: str) -> None:
+    own = TWO.replace("ENV C", f"{line}\nENV C").replace("USER", "ENV A=1\nUSER")
     new = TWO_NEW.replace("WORKDIR /app\n", "").replace("ENV NEW", "WORKDIR /new\nENV NEW")
     with pytest.raises(Unclear, match="in another folder"):
         merge(DOCKERFILE, *map(lines, (TWO, own, new)))
@@ -479,6 +480,14 @@ def test_a_changed_variable_stays_a_conflict_where_a_line_below_sets_it_again() 
     again = [text.replace("STOPSIGNAL", "ENV A=3\nSTOPSIGNAL") for text in (last, own, new)]
     with pytest.raises(Unclear, match="lines that this version changed"):
         merge(DOCKERFILE, *map(lines, again))
+
+
+def test_a_variable_does_not_pass_a_list_in_which_its_owner_sets_it_again() -> None:
+    listed = "ENV C=3 \\\n  D=4 \\\n  E=5 \\\n  F=6"
+    last, new = TWO.replace("ENV C=3", listed), TWO_NEW.replace("ENV C=3", f"{listed}0")
+    own = last.replace("C=3", "C=3 A=list").replace("ENV OLD", "ENV A=1\nENV OLD")
+    with pytest.raises(Unclear, match="`ENV A=1` is set again"):
+        merge(DOCKERFILE, *map(lines, (last, own, new)))
 
 
 def test_a_value_is_not_moved_to_where_a_variable_holds_another_one() -> None:

@@ -109,7 +109,7 @@ def words(
         lines += [f"- `{name}`" for name in conflicts]
         lines += ["", "Edit what stands between the markers, run `uv lock`, push to this branch."]
     if elsewhere:
-        lines += ["", "Lines of this project that may mean something else where they stand now:", ""]
+        lines += ["", "Lines of this project that may mean something else where they are now:", ""]
         lines += [f"- {line}" for line in elsewhere]
     if moved:
         lines += ["", "Lines of this project that stand elsewhere now, meaning the same:", ""]
