@@ -593,6 +593,14 @@ def test_a_step_stays_a_conflict_where_those_around_it_are_others(own: str, why:
         merge(CI, *map(lines, (last, own, new)))
 
 
+def test_a_step_that_its_owner_moved_does_not_come_back_where_this_version_has_none() -> None:
+    last = "steps:\n  - a: 1\n  - b: 1\n  - c: 1\n  - d: 1\n"
+    own = last.replace("  - b: 1\n  - c: 1\n", "  - c: 1\n  - b: 1\n")
+    new = last.replace("- a: 1", "- a: 2").replace("  - c: 1\n", "")
+    with pytest.raises(Unclear, match="you moved `- c: 1`, which this version does not have"):
+        merge(CI, *map(lines, (last, own, new)))
+
+
 @pytest.mark.parametrize(
     ("new", "moves"),
     [
