@@ -167,6 +167,10 @@ ADDED = [
     (DOCKERFILE, 'LABEL org.example.mark="<<<<<<< ours"\n', "USER ", PLACE),
     (DOCKERFILE, "ENV\tA=1 \\  \n  # ours\n\tB=2  \n", "USER ", PLACE),
     (DOCKERFILE, "ENV A=1\r\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV A two words\nLABEL b c\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV HOME /ours\n", "ENV PATH", "set again by a line below"),
+    (DOCKERFILE, "ENV A='\n", "USER ", "cannot be read"),
+    (DOCKERFILE, "COPY --link\n", "USER ", "says nothing"),
     (DOCKERFILE, "ARG GIT_SHA=unknown\nLABEL revision=$GIT_SHA\n", "USER ", PLACE),
     (DOCKERFILE, "ENV PATH=/opt/ours/bin:${PATH}\n", "USER ", PLACE),
     (DOCKERFILE, "ENV OURS=$HOME/ours\n", "USER ", PLACE),
@@ -433,7 +437,7 @@ TWO_NEW = (
         ("COPY a /a", "COPY b /a/b", "may need `COPY a /a`"),
         ("ENV A=1", "LABEL A=1", ""),
         ("ENV A=1", "COPY a /a", ""),
-        ("ENV A=1", "FROM base", "stands in a stage of yours"),
+        ("ENV A=1", "FROM base", "`ENV A=1` would stand in another stage"),
     ],
 )
 def test_an_instruction_does_not_pass_another_of_its_owner_that_may_need_it(
