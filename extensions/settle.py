@@ -52,10 +52,9 @@ def settle() -> list[str]:
         if name.endswith(".py"):
             said.append(f"formatted  {name} is as this version has it: format it as you do.")
     # What git merged by itself has no versions in the index.
-    if "Dockerfile" in {*changed("--diff-filter=M", "HEAD")} - {*changed("--diff-filter=U")}:
+    if "Dockerfile" in changed("HEAD") and (own := _git("show", "HEAD:./Dockerfile")):
         text = Path("Dockerfile").read_text("utf-8", errors="replace")
-        own = _git("show", "HEAD:./Dockerfile")
-        said += [f"elsewhere  in Dockerfile: {line}" for line in astray(lines(own), lines(text))]
+        said += [f"elsewhere  in Dockerfile: {line}" for line in astray(own, text)]
     return said
 
 

@@ -138,15 +138,17 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
             raise Unclear(f"`{one.text}` copies from a stage that may be another one there")
 
 
-def astray(own: list[str], text: list[str]) -> list[str]:
+def astray(before: str, after: str) -> list[str]:
     """What git has merged without a conflict into another stage or folder, in words.
 
     Drydock's own lines have never changed theirs without changing their words.
 
     Args:
-        own: the lines as the owner left them.
-        text: the lines as the update left them.
+        before: the file as the owner left it.
+        after: as the update left it. Of a conflict in it, this version's side is looked at.
     """
+    conflict = r"(?ms)^<{7} before updating$.*?^={7}\n(.*?)^>{7} after updating$"
+    own, text = before.split("\n"), re.sub(conflict, r"\1", after).split("\n")
     try:
         mine, result = instructions(own), instructions(text)
     except Unclear:

@@ -17,6 +17,9 @@ from settling.dockerfile import astray
 from settling.edit import Unclear
 from tests.support import projects
 
+DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
+BAKE, PYPROJECT = "docker-bake.hcl", "pyproject.toml"
+
 JOB = """
   ours:
     needs: check
@@ -140,14 +143,27 @@ def test_what_git_merges_into_another_stage_or_folder_is_named(made: Make, tmp_p
     assert said.count("elsewhere ") == 2
 
 
+def test_what_git_merges_into_another_stage_is_named_beside_a_conflict(
+    made: Make, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made("0.4.0", "github"), tmp_path / "demo"))
+    step = "RUN strip /opt/compiled/lib/*.so"
+    edit(folder / DOCKERFILE, "\nFROM base\n", f"\n{step}\nFROM base\n")
+    edit(folder / DOCKERFILE, "\nWORKDIR /app\n", "\nWORKDIR /ours\n")
+    said = update(folder)
+    assert projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder) == "Dockerfile\n"
+    assert f"elsewhere  in Dockerfile: `{step}` is in another stage now." in said
+    assert said.count("elsewhere ") == 1
+
+
 @pytest.mark.parametrize("release", ["0.2.0", "0.3.0", "0.4.0", "0.6.0", list(RELEASES)[-1]])
 def test_no_line_of_drydocks_is_named_as_if_it_were_its_owners(release: str, made: Make) -> None:
-    texts = [(made(one, "github") / "Dockerfile").read_text() for one in (release, NOW[1:])]
-    assert astray(*map(lines, texts)) == []
+    assert (
+        astray(*((made(one, "github") / DOCKERFILE).read_text() for one in (release, NOW[1:])))
+        == []
+    )
 
 
-DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
-BAKE, PYPROJECT = "docker-bake.hcl", "pyproject.toml"
 # The owner's place in this version, where what moves goes to its end.
 PLACE = "# Drydock's again: who runs it, and how.\n"
 APT = "RUN apt-get update && apt-get install --yes tini"
