@@ -19,6 +19,7 @@ from pathlib import Path
 
 from report import changed
 from settling import is_known, lines, merge
+from settling.dockerfile import astray
 from settling.edit import Unclear
 
 LAST, OWN, NEW = 1, 2, 3  # git's numbers of the three versions, which it calls stages
@@ -28,7 +29,8 @@ def settle() -> list[str]:
     """Settle what can be, in the working directory.
 
     Returns:
-        Lines for the terminal: what stands elsewhere now, and which file waits for its owner.
+        Lines for the terminal: what stands elsewhere now, and which file waits for its owner. A
+        line of the Dockerfile that git put into another stage is among them.
     """
     said = []
     for name in filter(is_known, changed("--diff-filter=U")):
@@ -49,6 +51,10 @@ def settle() -> list[str]:
         said += [f"moved      in {name}: {line}" for line in places]
         if name.endswith(".py"):
             said.append(f"formatted  {name} is as this version has it: format it as you do.")
+    # What git merged by itself has no versions in the index.
+    if "Dockerfile" in changed("HEAD") and (own := _git("show", "HEAD:./Dockerfile")):
+        text = Path("Dockerfile").read_text("utf-8", errors="replace")
+        said += [f"elsewhere  in Dockerfile: {line}" for line in astray(own, text)]
     return said
 
 

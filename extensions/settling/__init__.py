@@ -77,6 +77,8 @@ def merge(
     """
     if name.endswith(".py"):
         return code.settled(last, own, new), []
+    # What is put elsewhere has to end with its line.
+    own = [*own[:-1], "".join(own[-1:]).removesuffix("\n") + "\n"]
     edits = [
         Edit(start, last[start:end], own[first:after])
         for kind, start, end, first, after in _matcher(last, own).get_opcodes()
@@ -91,7 +93,10 @@ def merge(
     if text is None or not conflicting:
         raise Unclear("your edits and this version's cannot be told apart")
     said = []
+    gone = {line for edit in edits for line in edit.gone if line.strip()}.difference(new)
     for edit in conflicting:
+        if gone.difference(edit.gone).intersection(edit.lines):
+            raise Unclear(f"you moved {edit.shown()}, which this version does not have")
         text, where = place(name, last, edit, text)
         said.append(edit.moved(where))
     if name == "Dockerfile":

@@ -43,7 +43,7 @@ def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]
     folders = _folders_of(last, text)
     at = _top(last, edit.start, text)
     if at is not None and all(is_apt(one) or is_plain(one, folders, alone=True) for one in own):
-        return _inserted(edit, own, text, at), "at the beginning of the same stage"
+        return [*text[:at], *edit.lines, *text[at:]], "at the beginning of the same stage"
     passed = [one for one in old if one.start >= edit.start]
     if stage(old, edit.start)[:1] != stage(old, _own_place(last))[:1]:
         raise Unclear(f"{edit.shown()} stands in a stage that is Drydock's")
@@ -52,18 +52,8 @@ def place(last: list[str], edit: Edit, text: list[str]) -> tuple[list[str], str]
     for one in own:
         if reason := _not_to_move(one, passed, later, above, folders):
             raise Unclear(f"`{one.text}` {reason}")
-    return _inserted(edit, own, text, ends[0]), "among the lines that are yours, near the end"
-
-
-def _inserted(edit: Edit, own: list[Instruction], text: list[str], at: int) -> list[str]:
-    """The lines with the edit at one of them, if they are read as they are written."""
-    now = instructions(text)
-    result = [*text[:at], *edit.lines, *text[at:]]
-    expected = [one.text for one in now if one.start < at]
-    expected += [one.text for one in (*own, *(one for one in now if one.start >= at))]
-    if [one.text for one in instructions(result)] != expected:
-        raise Unclear(f"{edit.shown()} would not be read as it is written")
-    return result
+    text = [*text[: ends[0]], *edit.lines, *text[ends[0] :]]
+    return text, "among the lines that are yours, near the end"
 
 
 def _top(last: list[str], line: int, text: list[str]) -> int | None:
@@ -82,13 +72,10 @@ def _top(last: list[str], line: int, text: list[str]) -> int | None:
         begins = first.text
     else:
         return None
-    same = [
-        [one for one in side if one.text == want]
-        for side, want in ((old, first.text), (now, begins))
-    ]
-    if [len(one) for one in same] != [1, 1]:
+    here = [one for one in now if one.text == begins]
+    if len(here) != 1 or sum(one.text == first.text for one in old) != 1:
         return None
-    at = same[1][0].end
+    at = here[0].end
     for one in (one for one in now if one.start >= at):
         if not is_apt(one):
             break
@@ -128,22 +115,20 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
         one, other = mine[number], result[places[mine[number].text]]
         if _needs_folder(one) and _folders(mine, one) != _folders(result, other):
             raise Unclear(f"`{one.text}` would stand in another folder")
-    ours = (_own_place(last), _own_place(text))
-    for number in (number for number in there if mine[number].word != "FROM"):
-        one, other = mine[number], result[places[mine[number].text]]
-        begins = beginning(mine, one.start), beginning(result, other.start)
-        if begins[0] != begins[1] and begins != (
-            beginning(instructions(last), ours[0]),
-            beginning(result, ours[1]),
-        ):
+        if one.word != "FROM" and not _same_stage(last, own, one.start, text, other.start):
             raise Unclear(f"`{one.text}` would stand in another stage")
     whole = {one.text for edit in moved if not edit.gone for one in _whole(edit)}
     for number in (number for number in there if mine[number].text in whole):
         one, at = mine[number], places[mine[number].text]
         if sum(other.text == one.text for other in (*mine, *result)) != 2:
             raise Unclear(f"`{one.text}` would stand there twice")
-        if not _same_stage(last, own, one.start, text, result[at].start):
-            raise Unclear(f"`{one.text}` stands in a stage of yours")
+        for name in one.values:
+            held = [
+                [other.values[name] for other in side if name in other.values][-1:]
+                for side in (mine, result)
+            ]
+            if held[0] != held[1]:  # by a variable more in a list of Drydock's, say
+                raise Unclear(f"`{one.text}` is set again by a line below it")
         whole_run = one.word == "RUN" and not is_apt(one) and not is_plain(one, ())
         for name in environment(mine, result) if whole_run else read(one):
             if value(mine, number, name) != value(result, at, name):
@@ -151,6 +136,41 @@ def check(last: list[str], own: list[str], text: list[str], moved: Sequence[Edit
         source = re.search(r" --from=(\S+)", one.text)
         if source and not _is_image(source[1]) and not _own_stage(source[1], last, mine, result):
             raise Unclear(f"`{one.text}` copies from a stage that may be another one there")
+
+
+def astray(before: str, after: str) -> list[str]:
+    """What git has merged without a conflict into another stage or folder, in words.
+
+    Drydock's own lines have never changed theirs without changing their words.
+
+    Args:
+        before: the file as the owner left it.
+        after: as the update left it. Of a conflict in it, this version's side is looked at.
+    """
+    conflict = r"(?ms)^<{7} before updating$.*?^={7}\n(.*?)^>{7} after updating$"
+    own, text = before.split("\n"), re.sub(conflict, r"\1", after).split("\n")
+    try:
+        mine, result = instructions(own), instructions(text)
+    except Unclear:
+        return []
+    said = []
+    for one in mine:
+        others = [other for other in result if other.text == one.text]
+        twice = sum(other.text == one.text for other in mine) > 1
+        if one.word == "FROM" or twice or len(others) != 1:
+            continue
+        if _names(mine, one, own).isdisjoint(_names(result, others[0], text)):
+            said.append(f"`{one.text}` is in another stage now. Move it to where it belongs.")
+        elif _needs_folder(one) and _folders(mine, one) != _folders(result, others[0]):
+            said.append(f"`{one.text}` is below another WORKDIR now. Are its paths the same?")
+    return said
+
+
+def _names(known: list[Instruction], one: Instruction, lines: list[str]) -> set[str]:
+    """What the stage of an instruction may be called."""
+    begins = beginning(known, one.start)
+    ours = begins == beginning(known, _own_place(lines))
+    return {begins, *re.findall(r" AS (\S+)$", begins), *["the owner's"] * ours}
 
 
 def _ends(lines: Sequence[str]) -> list[int]:
@@ -187,7 +207,11 @@ def _same_stage(last: list[str], own: list[str], line: int, text: list[str], the
 def _needs_folder(one: Instruction) -> bool:
     """Does it mean something else in another working directory?"""
     copies = one.word in ("COPY", "ADD") and not one.words[-1].startswith("/")
-    return copies or (one.word == "RUN" and not is_apt(one) and not is_plain(one, ()))
+    return (
+        copies
+        or one.word == "WORKDIR"
+        or (one.word == "RUN" and not is_apt(one) and not is_plain(one, ()))
+    )
 
 
 def _folders(known: list[Instruction], one: Instruction) -> list[str]:
@@ -288,8 +312,8 @@ def _not_to_copy_there(
     own: Instruction, passed: Sequence[Instruction], above: tuple[list[Instruction], ...]
 ) -> str:
     """As `_not_to_move`, for what copies files."""
-    if "[" in own.text:
-        return "is written as a list, or names files by a pattern"
+    if "[" in own.text or " --parents" in own.text or "$" in own.words[-1]:
+        return "is written as a list, or copies to where a pattern, a path or a variable says"
     # "" where there is another one than Drydock's.
     old, new = (
         folders[0] if len(folders) == 1 else ""

@@ -31,7 +31,8 @@ def place(
         load: reads the lines, if they are no YAML of a CI.
     """
     is_ci, load = load is None, load or yaml_of
-    wanted = list(_changes(load(last), load(edit.applied_to(last))))
+    own = load(edit.applied_to(last))
+    wanted = list(_changes(load(last), own))
     a_comment = not wanted and not edit.gone
     only_new = bool(wanted) and all(old is ABSENT for _, old, _ in wanted)
     at_end = only_new or (ends_alike and edit.start == len(last) and not a_comment)
@@ -50,7 +51,8 @@ def place(
             document = load(result)
         except Unclear:
             continue
-        if (wanted or a_comment) and list(_changes(load(text), document)) == wanted:
+        found = list(_changes(load(text), document))
+        if (wanted or a_comment) and found == wanted and _in_order(own, document, wanted):
             if is_ci:
                 _require_what_jobs_need(document, wanted)
             return result, where
@@ -72,6 +74,31 @@ def _changes(old: Any, new: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any,
             yield path, gone, come
     elif old != new:
         yield path, old, new
+
+
+def _in_order(own: Any, document: Any, changes: Sequence[tuple[tuple, Any, Any]]) -> bool:
+    """Is each item that came below those that it was below, and above the others?"""
+    for path, gone, come in changes:
+        if gone or not isinstance(come, list) or path[0] == "dependency-groups":
+            continue
+        sides = [own, document]
+        for key in path:
+            sides = [side[key] for side in sides]
+        kinds = [[_kind(one) for one in side] for side in sides]
+        others = [one for one in kinds[0] if [kind.count(one) for kind in kinds] == [1, 1]]
+        above = [
+            [[kind.index(one) < side.index(item) for one in others] for item in come]
+            for side, kind in zip(sides, kinds, strict=True)
+        ]
+        if above[0] != above[1]:
+            return False
+    return True
+
+
+def _kind(item: Any) -> Any:
+    """A step's action without its version, and anything else as it is."""
+    action = item.get("uses") if isinstance(item, dict) else None
+    return action.partition("@")[0] if isinstance(action, str) else item
 
 
 def _candidates(
@@ -135,10 +162,13 @@ def _beside(edit: Edit, last: list[str], text: list[str]) -> Iterator[tuple[int,
 
 
 def _require_what_jobs_need(document: dict, changes: Sequence[tuple[tuple, Any, Any]]) -> None:
-    """Raise where a job that came names a job or a stage that this version has not."""
-    jobs = document.get("jobs", document)
-    for path, _, job in changes:
-        if not isinstance(job, dict) or path[-1] not in jobs:
+    """Raise where a job that came or changed names a job or a stage that this version has not."""
+    jobs, above = document.get("jobs", document), ("jobs",) * ("jobs" in document)
+    for name in dict.fromkeys(
+        path[len(above)] for path, *_ in changes if path[:-1][: len(above)] == above
+    ):
+        job = jobs.get(name)
+        if not isinstance(job, dict) or name in ("default", "variables", "workflow"):
             continue
         named = [name for tag, given in _tagged(job) if tag == "reference" for name in given[:1]]
         for key in ("needs", "dependencies", "extends"):
@@ -147,11 +177,11 @@ def _require_what_jobs_need(document: dict, changes: Sequence[tuple[tuple, Any, 
         for one in named:
             one = one.get("job") if isinstance(one, dict) else one
             if one is not None and one not in jobs:
-                raise Unclear(f"{path[-1]} names {one}, which this version does not have")
+                raise Unclear(f"{name} names {one}, which this version does not have")
         stages = document.get("stages", [])
         stage = job.get("stage", "test")
-        if stages and not str(path[-1]).startswith(".") and stage not in (*stages, ".pre", ".post"):
-            raise Unclear(f"{path[-1]} is of the stage {stage}, which this version does not have")
+        if stages and not str(name).startswith(".") and stage not in (*stages, ".pre", ".post"):
+            raise Unclear(f"{name} is of the stage {stage}, which this version does not have")
 
 
 def _tagged(value: Any) -> Iterator[tuple[str, list]]:

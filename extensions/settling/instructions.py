@@ -15,10 +15,29 @@ from .edit import Unclear
 # copied under its name.
 _FILE = re.compile(r".*\.(cfg|conf|csv|env|ini|json|md|py|sh|toml|txt|ya?ml)")
 _NAME = re.compile(r"\$(\w+|\{\w+\})")
-# Commands that touch no file but those that they name.
-_OF_FILES = ("chmod", "chown", "curl", "ln", "mkdir", "rm", "tar", "touch", "wget")
-_OF_USERS = ("addgroup", "adduser", "groupadd", "useradd")
-_COMMANDS = (*_OF_FILES, *_OF_USERS, "echo", "printf", "true")
+_USERS = ("addgroup", "adduser", "groupadd", "useradd")
+# Commands that touch no file but those that they name by their whole path, and what may follow.
+_COMMANDS = {
+    "chmod": r"( -[Rcfv]+| --recursive)* [\w+=,-]+( /\S*)+",
+    "chown": r"( -[Rcfhv]+| --recursive)* [\w:.-]+( /\S*)+",
+    "curl": r"( -[fgkLsSv46]+| --(compressed|create-dirs|fail|location|show-error|silent)"
+    r"| --(connect-timeout|max-time|retry[a-z-]*)( \d+)?"
+    r"| (-[fgkLsSv46]*o ?|--output )(/\S*|-)| https?://\S+)+",
+    "echo": ".*",
+    "ln": r"( -[fnsv]+| --(force|symbolic))*( /\S*){2,}",
+    "mkdir": r"( -[pv]+| --parents| (-m ?|--mode=)\d+| /\S*)+",
+    "printf": ".*",
+    "rm": r"( -[fRrv]+| --(force|recursive)| /\S*)+",
+    "tar": r"(?=.* (-?\w*C ?|--directory[ =])/)"
+    r"( -?[hjJkmpvxz]+| -?[hjJkmpvxz]*f ?(/\S*|-)| (-?[hjJkmpvxz]*C ?|--directory[ =])/\S*"
+    r"| --(bzip2|extract|gzip|no-same-owner|xz)| --strip(-components)?[ =]\d+)+",
+    "touch": r"( /\S*)+",
+    "true": "",
+    "wget": r"(?=.* (-\w*O|--output-document))( -[cnqv46]+| --(no-verbose|quiet|show-progress)"
+    r"| --(progress|timeout|tries)=[\w:]+| (-[cnqv46]*O ?|--output-document[ =])(/\S*|-)"
+    r"| https?://\S+)+",
+    **dict.fromkeys(_USERS, r"( -[\w-]+(=[\w.:-]*)?| [\w.-]*| /\S*)*"),
+}
 # What may decide how packages are downloaded or installed.
 _FOR_PACKAGES = re.compile(
     r"\b(uv|pip|python\S*|git|netrc|hosts|ld\.so\S*|environment|profile\S*)\b"
@@ -69,18 +88,19 @@ def instructions(lines: Sequence[str]) -> list[Instruction]:
     open_at, parts = -1, []
     for number, line in enumerate(lines):
         bare = line.strip()
-        if re.match(r"# *escape *=", bare, re.IGNORECASE):
+        if re.match(r"#\s*escape\s*=|[^#].*\\\\$", bare, re.IGNORECASE):
             raise Unclear(f"`{bare}` gives lines another end")
         if not bare or bare.startswith("#"):
             continue
         open_at = number if open_at < 0 else open_at
-        parts.append(bare.removesuffix("\\").strip())
+        # With the space before it: `a\` and `b` on two lines are the word `ab`.
+        parts.append(line.rstrip().removesuffix("\\"))
         if not bare.endswith("\\"):
-            found.append(Instruction(open_at, number + 1, " ".join(parts)))
+            found.append(Instruction(open_at, number + 1, " ".join("".join(parts).split())))
             open_at, parts = -1, []
     if parts:
         raise Unclear(f"`{parts[0]}` does not end where your lines do")
-    if here := next((one for one in found if re.search(r"<<-?[\"']?\w", one.text)), None):
+    if here := next((one for one in found if re.search(r"^(?!LABEL|ENV).*<<", one.text)), None):
         raise Unclear(f"`{here.text}` is followed by lines that look like instructions")
     return found
 
@@ -155,12 +175,14 @@ def is_apt(run: Instruction) -> bool:
     """Is it a step that installs packages of the system by their names, and nothing else?"""
     if run.word != "RUN":
         return False
-    text = re.sub(r"^( --mount=type=cache\S*)+ ", "", run.text[3:])
-    return all(map(_is_apt, re.sub(r"\s#.*", "", text).split("&&")))
+    text = re.sub(r"^( --mount=type=cache(?!\S*from=)\S*)+ ", "", run.text[3:])
+    return all(map(_is_apt, re.sub(r"\s#[^'\"]*$", "", text).split("&&")))
 
 
 def _is_apt(command: str) -> bool:
-    apt = r"(DEBIAN_FRONTEND=noninteractive )?apt(-get)? [^|;&<>$`/]*"
+    # Not what reads or writes a file where it runs.
+    here = r"-c\S*|--config\S*|(changelog|download|source)( |$)"
+    apt = rf"(DEBIAN_FRONTEND=noninteractive )?apt(-get)?(?!.* ({here})) [^|;&<>$`/]*"
     clean = r"rm -rf( /var/(lib/apt/lists|cache/apt)(/archives)?(/\*)?)+"
     return bool(re.fullmatch(f"{apt}|{clean}", command.strip()))
 
@@ -174,7 +196,9 @@ def is_plain(run: Instruction, folders: Collection[str], *, alone: bool = False)
         alone: is it also nothing that a download or an installation of packages reads?
     """
     text = run.text[3:].replace("/var/lib/apt/lists/*", "/var/lib/apt/lists").strip()
-    if run.word != "RUN" or re.match(r"--|\[", text) or re.search(r"[$`;(){}<~*?\\]", text):
+    if run.word != "RUN" or text.startswith("--") or re.search(r"[$`;(){}<~*?\\[]", text):
+        return False
+    if re.search("[\"'][|&>]+[\"']", text):  # a word like any other, but not to shlex
         return False
     if alone and _FOR_PACKAGES.search(run.text):
         return False
@@ -202,43 +226,27 @@ def _touched(command: list[str]) -> list[str] | None:
         paths += words[to[0] + 1 : to[0] + 2] or [""]
         del words[to[0] : to[0] + 2]
     name, *words = words or [""]
-    if name not in _COMMANDS or any(set(word) <= set("|&>") for word in words if word):
+    text = "".join(f" {word}" for word in words)
+    if not re.fullmatch(_COMMANDS.get(name, "(?!)"), text) or re.search(r" [|&>]+(?= |$)", text):
         return None
-    options = [word for word in words if re.fullmatch(r"-[\w-]*(=[\w.:-]*)?", word)]
-    others = [word for word in words if word not in options]
-    if name in _OF_USERS:  # a name may be that of a folder
-        if any("/" in word and not word.startswith("/") for word in others):
+    if name not in ("echo", "printf"):
+        if any(re.search(r"\s", word) for word in words):
             return None
-        paths += [posixpath.join("/home", word) for word in others]
-    elif name in _OF_FILES:
-        if name in ("chmod", "chown") and others and re.fullmatch(r"[\w:+=,-]+", others[0]):
-            del others[0]
-        if name == "tar" and others and re.fullmatch("[a-zA-Z]+", others[0]):  # `tar xz`
-            del others[0]
-        for word in others:
-            path = re.fullmatch(r"(?:-[\w-]+=?)?(/.*)", word)
-            if path:
-                paths.append(path[1])
-            elif not (name in ("curl", "wget") and re.match(r"https?://|\d+$", word)):
-                return None
-    needed = {"tar": "-?[a-zA-Z]*C$|--directory", "wget": "-[a-zA-Z]*O-?$|--output-document"}
-    if name in needed and not any(re.match(needed[name], word) for word in words):
-        return None
-    # A file where the step runs, or what the other side calls it.
-    here = (
-        "-[a-zA-Z]*([OJ]|o.)|--remote-"
-        if name == "curl"
-        else "-[a-zA-Z]*[OC]\\w|--(directory|output-document)=\\w"
-    )
-    if name in ("curl", "tar", "wget") and any(re.match(here, word) for word in options):
-        return None
+        paths += [found[1] for word in words if (found := re.fullmatch("(?:-[^/]+)?(/.*)", word))]
+    if name in _USERS:  # a user's name may be that of a folder
+        paths += [f"/home/{word}" for word in words if not word.startswith(("-", "/"))]
     return paths if all(path.startswith("/") for path in paths) else None
 
 
 def _within(path: str, folder: str) -> bool:
     """Is it this folder, in it, or what it is in?"""
-    one, other = (f"{posixpath.normpath(name).rstrip('/')}/" for name in (path, folder))
+    one, other = (f"{_whole(name).rstrip('/')}/" for name in (path, folder))
     return one.startswith(other) or other.startswith(one)
+
+
+def _whole(path: str) -> str:
+    """A path without detours."""
+    return re.sub("^//+", "/", posixpath.normpath(path))  # which leaves two slashes there
 
 
 def written(copy: Instruction, folder: str) -> list[str]:
@@ -251,7 +259,7 @@ def written(copy: Instruction, folder: str) -> list[str]:
     *sources, target = copy.words
     if not folder and not target.startswith("/"):
         raise Unclear(f"`{copy.text}` copies into a folder that is another one there")
-    whole = posixpath.normpath(posixpath.join(folder or "/", target))
+    whole = _whole(posixpath.join(folder or "/", target))
     paths = []
     for source in sources:
         name = posixpath.basename(source)

@@ -25,7 +25,7 @@ def yaml_of(lines: Sequence[str]) -> Any:
     """Read YAML."""
     try:
         return yaml.load("".join(lines), _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, TypeError):  # a date that there is not, a list as a key
         raise Unclear("it is no YAML that can be read") from None
 
 

@@ -150,6 +150,20 @@ def test_a_conflict_that_was_settled_is_no_draft_and_says_what_moved(
     assert "\nENV OURS=1\n" in host.show(f"template-update/{version}", "Dockerfile")
 
 
+def test_a_line_that_means_something_else_without_a_conflict_makes_a_draft_that_says_so(
+    versions: Versions, tmp_path: Path
+) -> None:
+    project = versions.project()
+    replace("Dockerfile", "# Drydock's again", "COPY ours ours\n# Drydock's again")(project)
+    projects.commit_all(project, "Mine")
+    host = Host(project, tmp_path, {"GITHUB_ACTIONS": "true"})
+    folder = "template/Dockerfile.jinja", "WORKDIR {{ workdir }}\n", "WORKDIR /ours\n"
+    host.run(versions.add(replace(*folder)))
+    said = host.called.read_text()
+    assert "- Dockerfile: `COPY ours ours` is below another WORKDIR now." in said
+    assert said.rstrip().endswith("--draft") and "changed the same lines" not in said
+
+
 @pytest.mark.parametrize("state", ["CLOSED", "MERGED"])
 def test_a_request_that_was_decided_is_not_opened_again(
     host: Host, versions: Versions, state: str

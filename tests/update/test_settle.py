@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.updates.fleet import NOW, QUIET, template_with_releases
+from benchmarks.updates.fleet import NOW, QUIET, RELEASES, template_with_releases
 from settling import lines, merge
+from settling.dockerfile import astray
 from settling.edit import Unclear
 from tests.support import projects
+
+DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
+BAKE, PYPROJECT = "docker-bake.hcl", "pyproject.toml"
 
 JOB = """
   ours:
@@ -120,8 +124,46 @@ def test_what_may_need_its_place_stays_a_conflict_that_says_why(made: Make, tmp_
     assert ignored.read_text() == (fresh / ".dockerignore").read_text() + "src/ours\n"
 
 
-DOCKERFILE, CI, GITLAB = "Dockerfile", ".github/workflows/ci.yml", ".gitlab-ci.yml"
-BAKE, PYPROJECT = "docker-bake.hcl", "pyproject.toml"
+def test_what_git_merges_into_another_stage_or_folder_is_named(made: Make, tmp_path: Path) -> None:
+    """Git sees no conflict at the end of a stage of 0.4.0, nor above the ENV of its last one."""
+    folder = Path(shutil.copytree(made("0.4.0", "github"), tmp_path / "demo"))
+    step, copy = "RUN strip /opt/compiled/lib/*.so", "COPY configs/ configs/"
+    edit(folder / "Dockerfile", "\nFROM base\n", f"\n{step}\nFROM base\n")
+    edit(folder / "Dockerfile", "\nENV PYTHONPATH=", f"\n{copy}\nENV PYTHONPATH=")
+
+    said = update(folder)
+
+    assert not projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder), said
+    fresh = (made(NOW.removeprefix("v"), "github") / "Dockerfile").read_text()
+    expected = fresh.replace("\nFROM base\n", f"\n{step}\nFROM base\n")
+    expected = expected.replace("\nENV PYTHONPATH=", f"\n{copy}\nENV PYTHONPATH=")
+    assert (folder / "Dockerfile").read_text() == expected
+    assert f"elsewhere  in Dockerfile: `{step}` is in another stage now." in said
+    assert f"elsewhere  in Dockerfile: `{copy}` is below another WORKDIR now." in said
+    assert said.count("elsewhere ") == 2
+
+
+def test_what_git_merges_into_another_stage_is_named_beside_a_conflict(
+    made: Make, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(made("0.4.0", "github"), tmp_path / "demo"))
+    step = "RUN strip /opt/compiled/lib/*.so"
+    edit(folder / DOCKERFILE, "\nFROM base\n", f"\n{step}\nFROM base\n")
+    edit(folder / DOCKERFILE, "\nWORKDIR /app\n", "\nWORKDIR /ours\n")
+    said = update(folder)
+    assert projects.git("diff", "--name-only", "--diff-filter=U", cwd=folder) == "Dockerfile\n"
+    assert f"elsewhere  in Dockerfile: `{step}` is in another stage now." in said
+    assert said.count("elsewhere ") == 1
+
+
+@pytest.mark.parametrize("release", ["0.2.0", "0.3.0", "0.4.0", "0.6.0", list(RELEASES)[-1]])
+def test_no_line_of_drydocks_is_named_as_if_it_were_its_owners(release: str, made: Make) -> None:
+    assert (
+        astray(*((made(one, "github") / DOCKERFILE).read_text() for one in (release, NOW[1:])))
+        == []
+    )
+
+
 # The owner's place in this version, where what moves goes to its end.
 PLACE = "# Drydock's again: who runs it, and how.\n"
 APT = "RUN apt-get update && apt-get install --yes tini"
@@ -141,6 +183,10 @@ ADDED = [
     (DOCKERFILE, 'LABEL org.example.mark="<<<<<<< ours"\n', "USER ", PLACE),
     (DOCKERFILE, "ENV\tA=1 \\  \n  # ours\n\tB=2  \n", "USER ", PLACE),
     (DOCKERFILE, "ENV A=1\r\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV A two words\nLABEL b c\n", "USER ", PLACE),
+    (DOCKERFILE, "ENV HOME /ours\n", "ENV PATH", "set again by a line below"),
+    (DOCKERFILE, "ENV A='\n", "USER ", "cannot be read"),
+    (DOCKERFILE, "COPY --link\n", "USER ", "says nothing"),
     (DOCKERFILE, "ARG GIT_SHA=unknown\nLABEL revision=$GIT_SHA\n", "USER ", PLACE),
     (DOCKERFILE, "ENV PATH=/opt/ours/bin:${PATH}\n", "USER ", PLACE),
     (DOCKERFILE, "ENV OURS=$HOME/ours\n", "USER ", PLACE),
@@ -164,6 +210,13 @@ ADDED = [
     (DOCKERFILE, "RUN --mount=type=secret,id=token python get.py\n", "USER ", PLACE),
     (DOCKERFILE, "RUN --mount=source=get.py,target=/get.py python /get.py\n", "USER ", "mounts"),
     (DOCKERFILE, "RUN --mount=type=cache,from=uv,target=/c ls /c\n", "USER ", "mounts"),
+    (DOCKERFILE, "RUN\t--mount=source=get.py,target=/get.py python /get.py\n", "USER ", "mounts"),
+    (
+        DOCKERFILE,
+        f"{APT.replace('N', 'N --mount=type=cache,target=/c,from=uv', 1)}\n",
+        "USER ",
+        "mounts",
+    ),
     (DOCKERFILE, "RUN uv pip install ours\n", "USER ", "settings of uv"),
     (DOCKERFILE, "RUN python get.py\n", "COPY --chmod=755 src", "may need what stands around"),
     (DOCKERFILE, "RUN chown 1000 .\n", "COPY --chmod=755 src", "may need what stands around"),
@@ -185,12 +238,19 @@ ADDED = [
     ),
     (DOCKERFILE, "RUN <<EOF\napt-get update\nEOF\n", "USER ", "followed by lines that look"),
     (DOCKERFILE, "COPY <<EOF /etc/ours\nUSER root\nEOF\n", "USER ", "followed by lines that look"),
+    (DOCKERFILE, "RUN cat <<\\EOF >/etc/ours\nUSER root\nEOF\n", "USER ", "followed by lines"),
+    (DOCKERFILE, "RUN echo a\\\\\nENV A=1\n", "USER ", "gives lines another end"),
+    (DOCKERFILE, "#\tescape=`\nENV A=1\n", "USER ", "gives lines another end"),
     (DOCKERFILE, "COPY configs/ configs/\n", "COPY --chmod=755 *.py", PLACE),
     (DOCKERFILE, "COPY ours.toml ./\n", "COPY --chmod=755 *.py", PLACE),
     (DOCKERFILE, "COPY ours.py main.py\n", "COPY --chmod=755 *.py", "copies to where"),
     (DOCKERFILE, "COPY ours ./\n", "COPY --chmod=755 src", "copies to where"),
     (DOCKERFILE, "COPY . .\n", "COPY --chmod=755 src", "copies to where"),
     (DOCKERFILE, "COPY ours.py /app/src/ours.py\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY ours.py //app/src/ours.py\n", "COPY --chmod=755 src", "copies to where"),
+    (DOCKERFILE, "COPY ours.py $HOME/\n", "COPY --chmod=755 src", "a variable"),
+    (DOCKERFILE, "COPY --parents src/ours.py ./\n", "COPY --chmod=755 src", "a path"),
+    (DOCKERFILE, "COPY\t--from=python /python/ /\n", "USER ", "from a stage that may be another"),
     (DOCKERFILE, "COPY --from=busybox:1 /bin/busybox /bin/busybox\n", "USER ", PLACE),
     (DOCKERFILE, "COPY --from=python /python/ /\n", "USER ", "from a stage that may be another"),
     (DOCKERFILE, "COPY --from=0 /uv /bin/\n", "USER ", "from a stage that may be another"),
@@ -207,6 +267,7 @@ ADDED = [
     (CI, "  workflow_dispatch:\n", "\npermissions:", "  # The tests with what"),
     (CI, "  merge_group: {}\n  workflow_dispatch:\n", "\npermissions:", "  # The tests with what"),
     (CI, MATRIX, "    steps:\n", "    timeout-minutes: 30\n"),
+    (GITLAB, "variables:\n  OURS: a\n", "stages:", "stages:"),
     (GITLAB, "    - echo ours\n", "    - uvx --from hadolint", "    # Drydock's again.\n"),
 ]
 
@@ -329,6 +390,26 @@ def test_an_instruction_moves_only_where_it_means_the_same(line: str, below: str
         ("wget https://example.com/x", False),
         (f"{APT[4:]} && wget -qO /x https://example.com && rm -rf /var/lib/apt/lists/*", True),
         ("ldconfig", False),
+        ("apt-get --option Acquire::Retries=3 install --yes git", True),
+        ("chmod --recursive 775 /data", True),
+        ("tar xzf /a.tgz --directory /opt/tool", True),
+        ("wget --quiet --output-document=/x https://example.com/x", True),
+        # What the shell, apt or a command reads in another way than it looks.
+        ("rm -rf //app", False),
+        ("rm -rf /[a]pp", False),
+        ("echo 1 >/ap\\\np/x", False),
+        ("rm '&&' echo app", False),
+        ("apt-get install --yes ' #' && make install", False),
+        ("apt-get download git", False),
+        ("apt-get --config-file=ours.conf install --yes git", False),
+        ("chmod -x ours", False),
+        ("ln -s /opt/tool/bin/x", False),
+        ("curl -cjar https://example.com", False),
+        ("curl -o 5 https://example.com", False),
+        ("wget -O /x --output-file=log https://example.com", False),
+        ("tar -xPf /a.tar -C /opt/tool", False),
+        ("tar -xf /a.tar -C /opt/tool --absolute-names", False),
+        ("tar -xf /a.tar -C /opt/tool --one-top-level=x", False),
     ],
 )
 def test_a_step_passes_the_code_where_it_touches_nothing_but_other_paths(
@@ -372,7 +453,7 @@ TWO_NEW = (
         ("COPY a /a", "COPY b /a/b", "may need `COPY a /a`"),
         ("ENV A=1", "LABEL A=1", ""),
         ("ENV A=1", "COPY a /a", ""),
-        ("ENV A=1", "FROM base", "stands in a stage of yours"),
+        ("ENV A=1", "FROM base", "`ENV A=1` would stand in another stage"),
     ],
 )
 def test_an_instruction_does_not_pass_another_of_its_owner_that_may_need_it(
@@ -391,8 +472,9 @@ def test_an_instruction_does_not_pass_another_of_its_owner_that_may_need_it(
         )
 
 
-def test_a_file_stays_in_its_folder_where_git_would_merge_it_into_another() -> None:
-    own = TWO.replace("ENV C", "COPY a a\nENV C").replace("USER", "ENV A=1\nUSER")
+@pytest.mark.parametrize("line", ["COPY a a", "WORKDIR /ours"])
+def test_a_line_stays_in_its_folder_where_git_would_merge_it_into_another(line: str) -> None:
+    own = TWO.replace("ENV C", f"{line}\nENV C").replace("USER", "ENV A=1\nUSER")
     new = TWO_NEW.replace("WORKDIR /app\n", "").replace("ENV NEW", "WORKDIR /new\nENV NEW")
     with pytest.raises(Unclear, match="in another folder"):
         merge(DOCKERFILE, *map(lines, (TWO, own, new)))
@@ -418,6 +500,14 @@ def test_a_changed_variable_stays_a_conflict_where_a_line_below_sets_it_again() 
     again = [text.replace("STOPSIGNAL", "ENV A=3\nSTOPSIGNAL") for text in (last, own, new)]
     with pytest.raises(Unclear, match="lines that this version changed"):
         merge(DOCKERFILE, *map(lines, again))
+
+
+def test_a_variable_does_not_pass_a_list_in_which_its_owner_sets_it_again() -> None:
+    listed = "ENV C=3 \\\n  D=4 \\\n  E=5 \\\n  F=6"
+    last, new = TWO.replace("ENV C=3", listed), TWO_NEW.replace("ENV C=3", f"{listed}0")
+    own = last.replace("C=3", "C=3 A=list").replace("ENV OLD", "ENV A=1\nENV OLD")
+    with pytest.raises(Unclear, match="`ENV A=1` is set again"):
+        merge(DOCKERFILE, *map(lines, (last, own, new)))
 
 
 def test_a_value_is_not_moved_to_where_a_variable_holds_another_one() -> None:
@@ -454,6 +544,11 @@ def test_a_line_that_both_changed_stays_and_one_that_this_version_still_has_does
             merged(own)
 
 
+def test_a_last_line_without_its_end_is_not_joined_to_the_one_that_it_moves_above() -> None:
+    new = NEW.replace("python", "python3")
+    assert merged(f"{LAST}EXPOSE 9090", new) == new.replace("# Drydock", "EXPOSE 9090\n# Drydock")
+
+
 @pytest.mark.parametrize(
     ("name", "own", "new", "why"),
     [
@@ -483,6 +578,8 @@ def test_a_pattern_goes_to_the_end_where_it_leaves_out_the_same(
         ("ours:\n  stage: test\n  needs: [unit]\n  script: [a]\n", "names unit"),
         ("audit:\n  stage: test\n  script: [a]\n", "beside lines"),
         ("ours: {script: [a]\n", "no YAML"),
+        ("ours: {stage: test, script: [2026-13-45]}\n", "no YAML"),
+        ("ours: {stage: test, ? !x [a] : b}\n", "no YAML"),
         ("ours:\n  stage: test\n  script: !reference [unit, script]\n", "names unit"),
     ],
 )
@@ -491,6 +588,13 @@ def test_a_job_that_needs_what_is_gone_stays_a_conflict(job: str, why: str) -> N
     new = "stages: [test]\naudit:\n  stage: test\n  script: [new]\n"
     with pytest.raises(Unclear, match=why):
         merge(GITLAB, *map(lines, (last, f"{last}\n{job}", new)))
+
+
+def test_a_job_that_is_told_to_need_one_that_is_gone_stays_a_conflict() -> None:
+    last = "lint:\n  script: [a]\nunit:\n  script: [old]\n"
+    new = "unit:\n  script: [new]\n"
+    with pytest.raises(Unclear, match="unit names lint"):
+        merge(GITLAB, *map(lines, (last, f"{last}  needs: [lint]\n", new)))
 
 
 @pytest.mark.parametrize(
@@ -507,6 +611,34 @@ def test_a_step_stays_a_conflict_where_those_around_it_are_others(own: str, why:
     new = "steps:\n  - b: 3\n  - d: 1\n"
     with pytest.raises(Unclear, match=why):
         merge(CI, *map(lines, (last, own, new)))
+
+
+def test_a_step_that_its_owner_moved_does_not_come_back_where_this_version_has_none() -> None:
+    last = "steps:\n  - a: 1\n  - b: 1\n  - c: 1\n  - d: 1\n"
+    own = last.replace("  - b: 1\n  - c: 1\n", "  - c: 1\n  - b: 1\n")
+    new = last.replace("- a: 1", "- a: 2").replace("  - c: 1\n", "")
+    with pytest.raises(Unclear, match="you moved `- c: 1`, which this version does not have"):
+        merge(CI, *map(lines, (last, own, new)))
+
+
+@pytest.mark.parametrize(
+    ("new", "moves"),
+    [
+        ("  - uses: a/sync@v2\n  - test: 1\n  - last: 2\n", True),
+        ("  - uses: a/sync@v2\n  - more: 1\n  - test: 1\n", True),
+        ("  - test: 1\n  - uses: a/sync@v1\n", False),
+        ("  - test: 1\n  - uses: a/sync@v2\n", False),
+    ],
+)
+def test_a_step_stays_below_those_that_it_was_below(new: str, moves: bool) -> None:
+    last = "steps:\n  - uses: a/sync@v1\n  - test: 1\n  - last: 1\n"
+    texts = last, last.replace("  - test", "  - ours: 1\n  - test"), f"steps:\n{new}"
+    if moves:
+        text, _ = merge(CI, *map(lines, texts))
+        assert "".join(text) == texts[2].replace("  - test", "  - ours: 1\n  - test")
+    else:
+        with pytest.raises(Unclear, match="beside lines"):
+            merge(CI, *map(lines, texts))
 
 
 PYTEST, HADOLINT = "    - pytest\n", "    - hadolint\n"

@@ -22,7 +22,9 @@ CONFLICT = re.compile(
     r"^<{7} before updating\n.*?^={7}\n(.*?)^>{7} after updating\n",
     re.DOTALL | re.MULTILINE,
 )
-MOVED = re.compile(r"^moved +in (.+)")  # a line of an update that settled a conflict
+# Lines of an update that settled a conflict, or that found some of the project's in another stage.
+MOVED = re.compile(r"^moved +in (.+)")
+ELSEWHERE = re.compile(r"^elsewhere +in (.+)")
 
 
 def prepare(folder: Path) -> None:
@@ -31,12 +33,13 @@ def prepare(folder: Path) -> None:
     before = stack()
     version = os.environ.get("TEMPLATE_VERSION")
     copier = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--skip-answered"]
-    moved = []
+    moved, elsewhere = [], []
     copier += [f"--vcs-ref={version}"] if version else []
     with subprocess.Popen(copier, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             print(line, end="", file=sys.stderr, flush=True)
             moved += MOVED.findall(line)
+            elsewhere += ELSEWHERE.findall(line)
     if process.returncode:
         sys.exit(process.returncode)  # Copier has said why.
     conflicts = git("diff", "--name-only", "--diff-filter=U").splitlines()
@@ -55,8 +58,8 @@ def prepare(folder: Path) -> None:
     proposal = {
         "branch": branch,
         "title": title,
-        "body": words(before, stack(), conflicts, moved, removed),
-        "draft": bool(conflicts),
+        "body": words(before, stack(), conflicts, elsewhere, moved, removed),
+        "draft": bool(conflicts or elsewhere),
     }
     (folder / "proposal.json").write_text(json.dumps(proposal, indent=2))
 
@@ -83,7 +86,12 @@ def stack() -> dict[str, str]:
 
 
 def words(
-    before: dict, after: dict, conflicts: list[str], moved: list[str], removed: list[str]
+    before: dict,
+    after: dict,
+    conflicts: list[str],
+    elsewhere: list[str],
+    moved: list[str],
+    removed: list[str],
 ) -> str:
     """Say in words what changes, for whoever decides."""
     changed = [
@@ -100,6 +108,9 @@ def words(
         lines += ["", "This project and the template changed the same lines of:", ""]
         lines += [f"- `{name}`" for name in conflicts]
         lines += ["", "Edit what stands between the markers, run `uv lock`, push to this branch."]
+    if elsewhere:
+        lines += ["", "Lines of this project that may mean something else where they are now:", ""]
+        lines += [f"- {line}" for line in elsewhere]
     if moved:
         lines += ["", "Lines of this project that stand elsewhere now, meaning the same:", ""]
         lines += [f"- {line}" for line in moved]
