@@ -38,7 +38,7 @@ def threads_of_a_model(number, artefact, *variables):
 """
 # Runs that are interrupted, and go on with code that is edited meanwhile.
 EDITED = """
-import itertools, subprocess, sys
+import itertools, json, subprocess, sys
 from pathlib import Path
 from demo import train
 from demo.runtime.stop import Stop
@@ -128,8 +128,25 @@ adam = "keras.optimizers.Adam("
 require_refusal("train.py", adam, "keras.optimizers.AdamW(")
 require_refusal("train.py", adam, "keras.optimizers.SGD(momentum=0.9, learning_rate=")
 require_refusal("model.py", "layers.Dropout(0.25)", "layers.Dense(128)")
-# bfloat16 knows the numbers from 1024 to 2048 to within 8: it is for standardized ones.
+# What a layer adds to the loss is learnt from.
+regularized = 'Dense(len(info.classes), kernel_regularizer=keras.regularizers.L2(100.0)'
+done = go_on("model.py", "Dense(len(info.classes)", regularized)
+*_, last, _ = done.stdout.splitlines()
+assert json.loads(last)["loss"] > 2, done.stdout + done.stderr
+# Processes evaluate with the same means of a BatchNormalization.
 import keras, numpy as np
+from demo.runtime.distributed import Group
+
+class Recorder(Group):
+    def align(self, variables):
+        self.aligned = list(variables)
+
+normalization = keras.layers.BatchNormalization()
+net = keras.Sequential([keras.Input((1,)), normalization, keras.layers.Dense(2, "softmax")])
+part = train.Examples(np.zeros((2, 1), np.float32), np.arange(2))
+train.evaluate(net, part, TrainSettings(), group := Recorder())
+assert group.aligned == [normalization.moving_mean, normalization.moving_variance]
+# bfloat16 knows the numbers from 1024 to 2048 to within 8: it is for standardized ones.
 from demo import model
 from demo.runtime.info import Info
 

@@ -82,7 +82,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     ) -> None:
         with tf.GradientTape() as tape:
             loss = loss_function(labels, net(features, training=True))
-            weighted = loss * weight
+            weighted = (loss + sum(net.losses)) * weight  # those of regularizers
         gradients = group.sum(tape.gradient(weighted, net.trainable_variables))
         optimizer.apply(gradients, net.trainable_variables)
         loss_sum.assign_add(loss * examples)
@@ -161,6 +161,7 @@ def evaluate(
     net: keras.Model, part: Examples, settings: TrainSettings, group: Group
 ) -> tuple[float, float]:
     """Return the mean loss and the accuracy on these examples, of which each process takes some."""
+    group.align(net.non_trainable_weights)  # such as the means of a BatchNormalization
     own = group.part(part)
     loss = right = 0.0
     for start in range(0, len(own.labels), settings.batch_size):
