@@ -27,10 +27,8 @@ class Model(NamedTuple):
 def create(info: Info) -> Model:
     """Return an untrained model."""
     inputs = outputs = keras.Input(info.shape)
-    mean, scale = np.array(info.mean), np.array(info.scale)
     for layer in (
-        # Not Normalization: features of a deviation below 1e-7 are constants to it.
-        layers.Rescaling((1 / scale).tolist(), (-mean / scale).tolist(), dtype="float32"),
+        layers.Normalization(mean=info.mean, variance=np.square(info.scale), dtype="float32"),
         *(convolutional() if len(info.shape) == 3 else dense()),
         layers.Dropout(0.25),
         layers.Dense(len(info.classes), activation="softmax", dtype="float32"),
@@ -45,7 +43,7 @@ def convolutional() -> list[layers.Layer]:
     return [
         layers.Conv2D(16, 3, padding="same", activation="relu"),
         layers.Conv2D(32, 3, padding="same", activation="relu"),
-        layers.MaxPooling2D(2, padding="same"),
+        layers.MaxPooling2D(2),
         layers.Flatten(),
     ]
 
