@@ -36,8 +36,77 @@ def threads_of_a_model(number, artefact, *variables):
     environment = os.environ | {"ARTEFACT": artefact} | dict.fromkeys(variables, str(number))
     return int(subprocess.check_output([sys.executable, "-c", COUNT], env=environment))
 """
+# Runs that are interrupted, and go on with code that is edited meanwhile.
+EDITED = """
+import itertools, json, subprocess, sys
+from pathlib import Path
+from demo import train
+from demo.runtime.stop import Stop
+from demo.settings import TrainSettings
+
+class StopSoon:
+    def __init__(self):
+        self.left = 3
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    @property
+    def exit_code(self):
+        self.left -= 1
+        return 143 if self.left < 0 else 0
+
+def require_limits(**settings):
+    for name, value in ((name, value) for name, some in settings.items() for value in some):
+        try:
+            TrainSettings(**{name: value})
+        except ValueError:
+            continue
+        raise AssertionError(f"{name} may be {value}")
+
+def go_on(name, *edit, number=itertools.count()):
+    runs_dir = f"outputs/edited-{next(number)}"
+    train.Stop = StopSoon
+    assert train.train(TrainSettings(runs_dir=runs_dir)) == 143
+    path = Path(train.__file__).with_name(name)
+    before = path.read_text()
+    assert edit[0] in before, edit
+    path.write_text(before.replace(*edit))
+    flags = ("--resume", "--ignore-code", "--runs-dir", runs_dir)
+    done = subprocess.run([sys.executable, "main.py", *flags], capture_output=True, text=True)
+    path.write_text(before)
+    return done
+
+def require_refusal(name, *edit):
+    done = go_on(name, *edit)
+    said = done.stderr.splitlines()
+    (path,) = (line[14:-1] for line in said if line.startswith("Going on from "))
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert said[-1].startswith(f"{path} is no checkpoint of this code ("), said[-1]
+    assert said[-1].endswith("): begin a new run with --fresh."), said[-1]
+"""
 PROMISES = {
-    ("jax", "train"): """
+    ("pytorch", "train"): f"""{EDITED}
+require_limits(
+    learning_rate=(0, 1e38, float("inf")), clip_norm=(0, 1e38, float("inf")),
+    batch_size=(0, 10**23), epochs=(0, 10**23), warmup=(-1, 1, 2), seed=(-1, 2**70),
+)
+adam = "AdamW(net.parameters(), lr=settings.learning_rate)"
+sgd = "SGD(net.parameters(), lr=settings.learning_rate, momentum=0.9)"
+require_refusal("train.py", adam, sgd)
+require_refusal("model.py", "nn.Dropout(0.25)", "nn.LayerNorm(32 * 4 * 4)")
+""",
+    ("jax", "train"): f"""{EDITED}
+require_limits(
+    learning_rate=(0, 1e38, float("inf")), clip_norm=(0, 1e38, float("inf")),
+    batch_size=(0, 10**23), epochs=(0, 10**23), warmup=(-1, 1, 2), seed=(-1, 2**70),
+)
+adam = "optax.adamw(schedule, weight_decay=0.01)"
+require_refusal("train.py", adam, "optax.sgd(schedule, momentum=0.9)")
+require_refusal("model.py", '"hidden/', '"first/')
 # The learning rate may rise until the last step.
 import os
 from demo import train
@@ -50,9 +119,34 @@ train.pick_devices(TrainSettings(deterministic=True))
 flags = "--xla_gpu_deterministic_ops=true --xla_dump_to=elsewhere"
 assert os.environ["XLA_FLAGS"] == flags
 """,
-    ("tensorflow", "train"): """
-# bfloat16 knows the numbers from 1024 to 2048 to within 8: it is for standardized ones.
+    ("tensorflow", "train"): f"""{EDITED}
+require_limits(
+    learning_rate=(0, 1e38, float("inf")), clip_norm=(0, 1e38, float("inf")),
+    batch_size=(0, 10**23), epochs=(0, 10**23), warmup=(-1, 1, 2), seed=(-1, 2**70),
+)
+adam = "keras.optimizers.Adam("
+require_refusal("train.py", adam, "keras.optimizers.AdamW(")
+require_refusal("train.py", adam, "keras.optimizers.SGD(momentum=0.9, learning_rate=")
+require_refusal("model.py", "layers.Dropout(0.25)", "layers.Dense(128)")
+# What a layer adds to the loss is learnt from.
+regularized = 'Dense(len(info.classes), kernel_regularizer=keras.regularizers.L2(100.0)'
+done = go_on("model.py", "Dense(len(info.classes)", regularized)
+*_, last, _ = done.stdout.splitlines()
+assert json.loads(last)["loss"] > 2, done.stdout + done.stderr
+# Processes evaluate with the same means of a BatchNormalization.
 import keras, numpy as np
+from demo.runtime.distributed import Group
+
+class Recorder(Group):
+    def align(self, variables):
+        self.aligned = list(variables)
+
+normalization = keras.layers.BatchNormalization()
+net = keras.Sequential([keras.Input((1,)), normalization, keras.layers.Dense(2, "softmax")])
+part = train.Examples(np.zeros((2, 1), np.float32), np.arange(2))
+train.evaluate(net, part, TrainSettings(), group := Recorder())
+assert group.aligned == [normalization.moving_mean, normalization.moving_variance]
+# bfloat16 knows the numbers from 1024 to 2048 to within 8: it is for standardized ones.
 from demo import model
 from demo.runtime.info import Info
 
@@ -61,7 +155,14 @@ net, info = model.create(Info((1,), ("a", "b"), mean=(2000,), scale=(1,)))
 near, far = net(np.float32([[2000], [2001]])).numpy()[:, 0]
 assert near == 0.5 and far != 0.5
 """,
-    ("xgboost", "train"): """
+    ("xgboost", "train"): f"""{EDITED}
+require_limits(
+    learning_rate=(0, 1e-300, 1e38, float("inf")), subsample=(0, 1e-300, 2),
+    max_depth=(0, 10**14), rounds=(0,), patience=(0,), report_every=(0,), seed=(-1, 2**70),
+)
+features = "reshape(len(rows), -1)"
+require_refusal("model.py", features, features + "[:, 1:]")
+require_refusal("model.py", features, features + ".repeat(2, axis=1)")
 # A training that is judged every four rounds is not given up before the first report.
 import json, subprocess, sys
 

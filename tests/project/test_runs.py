@@ -124,7 +124,7 @@ def test_a_changed_model_an_added_setting_and_more_epochs_are_other_runs(
     project: Path, edit: Callable[[str, str, str], None]
 ) -> None:
     first = main(project)
-    edit("settings.py", "    seed: int", "    alpha: PositiveFloat = Field(1e-4)\n    seed: int")
+    edit("settings.py", "    seed: int", "    alpha: float = Field(1e-4)\n    seed: int")
     edit("train.py", "settings.learning_rate, settings.seed)", "settings)")
     edit("model.py", "learning_rate: float, seed: int)", "settings)")
     edit(
@@ -143,6 +143,58 @@ def test_a_changed_model_an_added_setting_and_more_epochs_are_other_runs(
     longer = main(project, "--epochs", "3")
     assert [line.get("epoch") for line in metrics(longer.stdout)] == [1, 2, 3, None]
     assert len(folders(project)) == 3
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        *(("--learning-rate", value) for value in ("0", "-1", "nan", "inf", "1e300")),
+        *(("--batch-size", value) for value in ("0", "-1", "1" + "0" * 23)),
+        *(("--seed", value) for value in ("-1", "1" + "0" * 23)),
+        *(("--epochs", value) for value in ("0", "-1")),
+    ],
+    ids=" ".join,
+)
+def test_an_absurd_setting_is_refused_with_a_sentence(project: Path, flags: tuple) -> None:
+    refused = main(project, *flags, check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert re.fullmatch(rf"{flags[0]} \([A-Z_]+\): Input should be .*\n", refused.stderr)
+    assert not (project / "outputs").exists()
+
+
+def take_the_end_from(run: Path) -> Path:
+    """Make a run of two epochs one that goes on after the first. Return the checkpoint of that."""
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"state": "unfinished"}))
+    for path in (run / "checkpoints").glob("*-000000080.zip"):
+        path.unlink()
+    return (run / "checkpoints/last-000000040.zip").relative_to(run.parents[2])
+
+
+def test_with_ignored_code_other_parameters_count_and_another_model_is_refused(
+    project: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    """The promises of test_frameworks.py have the like of it for the others."""
+    whole = metrics(main(project).stdout)
+    path = take_the_end_from(folders(project)[0])
+    old = 'SGDClassifier(\n        loss="log_loss", learning_rate="constant", eta0=learning_rate, '
+    features = "reshape(len(rows), -1)"
+    edit("model.py", "\n\n\n@dataclass", "\nfrom sklearn.neural_network import *\n\n\n@dataclass")
+    for text, new, reason in (
+        (features, f"{features}[:, 1:]", "ValueError: X has 63 features"),
+        (old, "MLPClassifier(\n        ", "ValueError: Invalid parameter"),
+    ):
+        edit("model.py", text, new)
+        refused = main(project, "--resume", "--ignore-code", check=False)
+        assert refused.returncode == 1 and refused.stdout == ""
+        said = refused.stderr.splitlines()[-1]
+        assert said.startswith(f"{path} is no checkpoint of this code ({reason}"), said
+        assert said.endswith("): begin a new run with --fresh.")
+        edit("model.py", new, text)
+    edit("model.py", 'loss="log_loss",', 'loss="log_loss", alpha=100,')
+    strong = main(project, "--resume", "--ignore-code")
+    assert f"Going on from {path}." in strong.stderr
+    assert metrics(strong.stdout)[0]["loss"] > whole[1]["loss"] * 2
 
 
 def test_a_complete_run_is_not_reported_as_a_new_one(project: Path) -> None:

@@ -63,7 +63,8 @@ def unwritable(path: Path, error: OSError) -> str:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed have left below `folder`, which nobody else uses."""
     for path in folder.rglob(f"{UNFINISHED}*"):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder, or of somebody else
+            path.unlink(missing_ok=True)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -42,12 +42,12 @@ def newest(folder: Path, kind: str) -> Path | None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | str) -> Iterator[None]:
     """End the program with a sentence if the checkpoint cannot be used as it is meanwhile."""
     try:
         yield
     except Exception as error:  # of many kinds: each format has errors of its own
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(":")
         sys.exit(f"{path} is no checkpoint of this code ({reason}): begin a new run with --fresh.")
 
 
@@ -58,13 +58,14 @@ def step_of(path: Path) -> int:
 
 def remove_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps, which a run that goes on from `step` takes again."""
-    for path in folder.glob(f"*-{STEP}.zip"):
+    for path in _newest_first(folder, "*"):
         if step_of(path) > step:
             path.unlink()
 
 
 def _newest_first(folder: Path, kind: str) -> list[Path]:
-    return sorted(folder.glob(f"{kind}-{STEP}.zip"), reverse=True)
+    paths = folder.glob(f"{kind}-{STEP}.zip")
+    return sorted((path for path in paths if path.is_file()), reverse=True)
 
 
 def _is_whole(path: Path) -> bool:

@@ -91,6 +91,8 @@ def split(
     """
     classes, labels = np.unique(np.asarray(labels), return_inverse=True)
     names = tuple(map(str, classes.tolist()))
+    if not names:
+        sys.exit(f"{path or 'The data'} has no examples.")
     if len(names) < 2:
         sys.exit(f"{path or 'The data'} has examples of one class only: {', '.join(names)}.")
     if len(names) == len(labels) > 2:

@@ -14,6 +14,7 @@ from .identity import visible
 TABLES = {".csv", ".tsv", ".parquet"}
 IMAGES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+FLOAT32_MAX = np.finfo(np.float32).max
 NOTHING = {"", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 
 
@@ -35,6 +36,13 @@ def read(path: Path, target: str, image_size: int | None = None) -> Read:
         target: the column, or the array, that has the class of each example.
         image_size: the height and width to bring images to; they have one size if it is None.
     """
+    try:
+        return _read(path, target, image_size)
+    except OSError as error:
+        _refuse(path, f"cannot be read: {error.strerror or error}")
+
+
+def _read(path: Path, target: str, image_size: int | None) -> Read:
     if path.is_file():
         if path.suffix.lower() in TABLES:
             return _table([path], target)
@@ -42,8 +50,9 @@ def read(path: Path, target: str, image_size: int | None = None) -> Read:
             return _arrays(path, lambda: dict(np.load(path, allow_pickle=False)), target)
         _refuse(path, f"is none of {', '.join(sorted({*TABLES, '.npz'}))}")
     if not path.is_dir():
-        _refuse(path, "does not exist")
-    inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        _refuse(path, "is neither a file nor a folder" if path.exists() else "does not exist")
+    entries = (entry for entry in path.iterdir() if not entry.name.startswith("."))
+    inside = sorted(entry for entry in entries if entry.is_file() or entry.is_dir())  # no pipe
     if tables := [entry for entry in inside if entry.suffix.lower() in TABLES]:
         if len(set(map(_part, tables))) > 1:
             _refuse_parts(path, tables)
@@ -71,7 +80,8 @@ def _table(paths: list[Path], target: str) -> Read:
     if texts:
         example = table[texts[0]].iloc[0]
         _refuse(path, f"has columns that are no numbers, such as {texts[0]} ({example})")
-    features = table.to_numpy(np.float32, na_value=np.nan)
+    with np.errstate(over="ignore"):
+        features = table.to_numpy(np.float32, na_value=np.nan)
     gaps = [str(name) for name in table.columns[~np.isfinite(features).all(axis=0)]]
     if gaps:
         _refuse(path, f"has missing or infinite values, in {', '.join(gaps)}")
@@ -105,6 +115,8 @@ def _frame(path: Path, target: str) -> pd.DataFrame:
             head = file.readline()
         how = {"sep": max(",;\t", key=head.count), "encoding": "utf-8-sig"}
         table = pd.read_csv(path, **how)
+        if not table.index.equals(pd.RangeIndex(len(table))):  # else the first column is the index
+            _refuse(path, "has rows of more values than there are columns: name or remove them")
         if target in table and table[target].isna().any():  # or there is a class called None
             written = pd.read_csv(path, **how, usecols=[target], dtype=str, na_filter=False)
             table[target] = written[target].to_numpy()
@@ -126,25 +138,27 @@ def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str) 
     features, labels = arrays["features"], arrays[target]
     if features.ndim < 2 or labels.shape != features.shape[:1]:
         _refuse(path, f"has features of shape {features.shape} and labels of {labels.shape}")
+    if not features.size:
+        _refuse(path, f"has no examples, or no features: their shape is {features.shape}")
     if features.ndim == 3:  # grey images: one channel
         features = features[..., np.newaxis]
-    if not np.issubdtype(features.dtype, np.number) or not np.isfinite(features).all():
-        _refuse(path, "has features that are no numbers")
+    if features.dtype.kind not in "biuf" or not abs(features).max() <= FLOAT32_MAX:  # NaN is not
+        _refuse(path, "has features that are no numbers, or too large ones for float32")
     return Read(features, _classes(path, target, labels))
 
 
 def _images(path: Path, folders: list[Path], size: int | None) -> Read:
     _refuse_parts(path, folders)
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        _refuse(path, "has images: run `uv add pillow` to read them")
     files = []
     for folder in folders:
         found = [file for file in sorted(visible(folder)) if file.suffix.lower() in IMAGES]
         if not found:
             _refuse(folder, f"has no images ({', '.join(sorted(IMAGES))})")
         files += [(file, folder.name) for file in found]
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        _refuse(path, "has images: run `uv add pillow` to read them")
     images = []
     for file, _ in files:
         try:
@@ -181,7 +195,7 @@ def _part(entry: Path) -> str:
 def _classes(path: Path, target: str, labels: np.ndarray) -> np.ndarray:
     """Return labels as texts or whole numbers."""
     if np.issubdtype(labels.dtype, np.floating):
-        whole = np.isfinite(labels) & (labels == labels.round())
+        whole = (abs(labels) < 2**53) & (labels == labels.round())  # not beyond: floats have gaps
         if not whole.all():
             example = labels[~whole][0]
             _refuse(path, f"has values such as {example} in {target}, which are no classes")

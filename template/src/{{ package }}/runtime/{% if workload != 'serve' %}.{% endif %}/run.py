@@ -34,6 +34,7 @@ class Run:
         """Where the model is written. It is copied from there at the end."""
         self._copy = model_path
         self._checkpoints = folder / "checkpoints"
+        self._newest: Path | str = "The checkpoint"
         self._metrics_file = folder / "metrics.jsonl"
         self._metrics: list[dict[str, Any]] = []
         self._lock = Lock(folder / "lock")
@@ -60,10 +61,18 @@ class Run:
         with atomic_write(self._metrics_file) as file:
             file.writelines(json.dumps(line).encode() + b"\n" for line in self._metrics)
         if path:
+            self._newest = path
             print(f"Going on from {path}.", file=sys.stderr)
         elif was_begun:
             print(f"Beginning {self.folder} again: no whole checkpoint is there.", file=sys.stderr)
         return path
+
+    def restoring(self) -> AbstractContextManager[None]:
+        """End the program with a sentence if the newest checkpoint does not fit meanwhile.
+
+        With --ignore-code it may be one of another network, or of another optimizer.
+        """
+        return checkpoint.reading(self._newest)
 
     def best_checkpoint(self) -> Path | None:
         """Return the state of the best validation, or None."""
@@ -112,8 +121,11 @@ class Run:
 
     def acquire(self) -> bool:
         """Keep other processes from the run. False if another one has it."""
-        if not self._lock.acquire():
-            return False
+        try:
+            if not self._lock.acquire():
+                return False
+        except OSError as error:
+            sys.exit(unwritable(self.folder / "lock", error))
         remove_unfinished(self.folder)
         return True
 
@@ -127,9 +139,13 @@ class Run:
             file.write(json.dumps(self.about, indent=2).encode() + b"\n")
 
     def _reported(self) -> Iterator[dict[str, Any]]:
-        if not self._metrics_file.exists():
+        try:
+            text = self._metrics_file.read_text("utf-8", "replace")
+        except FileNotFoundError:
             return
-        for line in self._metrics_file.read_text("utf-8", "replace").splitlines():
+        except OSError as error:
+            sys.exit(f"{self._metrics_file} cannot be read: {error.strerror}.")
+        for line in text.splitlines():
             with suppress(ValueError):  # cut off, when the process was killed
                 yield json.loads(line)
 

@@ -20,6 +20,8 @@ from .runtime.run import Run
 from .runtime.stop import Stop
 from .settings import TrainSettings
 
+State = tuple[model.Parameters, optax.OptState, Array]
+
 
 def train(settings: TrainSettings) -> int:
     """Train, or go on with a run that was interrupted. Returns the exit code."""
@@ -113,7 +115,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
         inputs: Array,
         labels: Array,
         counts: Array,
-    ) -> tuple[model.Parameters, optax.OptState, Array]:
+    ) -> State:
         """Learn from a batch, and return the new parameters, state and sum of the losses."""
         key = jax.random.fold_in(key, step)
         loss, gradients = jax.value_and_grad(loss_of)(parameters, inputs, labels, counts, key, bf16)
@@ -121,19 +123,17 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
         parameters = optax.apply_updates(parameters, updates)
         return parameters, optimizer_state, loss_sum + loss * counts.sum()
 
-    leaves, structure = jax.tree.flatten((parameters, optimizer_state, loss_sum))
+    state = parameters, optimizer_state, loss_sum
     if saved := group.load(run.newest_checkpoint):
-        saved_step, *arrays = saved.values()
-        if [array.shape for array in arrays] != [leaf.shape for leaf in leaves]:
-            sys.exit("The checkpoint does not fit model.py's network: leave out --ignore-code.")
-        leaves = arrays
-        step = saved_step.item()
-    parameters, optimizer_state, loss_sum = group.everywhere(jax.tree.unflatten(structure, leaves))
+        with run.restoring():
+            step = saved.pop("step").item()
+            state = state_of(saved, like=state)
+    parameters, optimizer_state, loss_sum = group.everywhere(state)
 
     def save() -> None:
         if group.is_main:
             with run.save(step) as file:
-                np.savez(file, step, *jax.tree.leaves((parameters, optimizer_state, loss_sum)))
+                np.savez(file, step=step, **named((parameters, optimizer_state, loss_sum)))
 
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
     hidden = None if group.is_main else True
@@ -179,6 +179,20 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
         model.save(model.Model(parameters, info), run.model_path)
         run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
     return 0
+
+
+def named(state: State) -> dict[str, Array]:
+    """Return the arrays of a state by where they are in it."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+def state_of(arrays: dict[str, np.ndarray], like: State) -> State:
+    """Return a state like that one, of arrays by their names. Raises ValueError for other ones."""
+    own = named(like)
+    shapes, expected = ({name: x.shape for name, x in some.items()} for some in (arrays, own))
+    if shapes != expected:
+        raise ValueError("it has other parameters, or the state of another optimizer")
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in own])
 
 
 def prepare(info: Info, part: Examples) -> Examples:

@@ -55,18 +55,20 @@ def fit(
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
     )
+    # An optimizer would take another one's state, and fail at its first step.
+    kinds = ", ".join(type(one).__name__ for one in (optimizer, scheduler))
     loss_function = nn.CrossEntropyLoss()
     bf16 = settings.bf16 and has_bfloat16(device)
     loss_sum = torch.zeros((), device=device)  # stays on the device: to read it means to wait
     step = 0
 
     if saved := group.load(run.newest_checkpoint):
-        try:
+        with run.restoring():
+            if saved["kinds"] != kinds:
+                raise TypeError(f"it has the state of {saved['kinds']} and not of {kinds}")
             net.load_state_dict(saved["net"])
-        except RuntimeError:
-            sys.exit("The checkpoint does not fit model.py's network: leave out --ignore-code.")
-        optimizer.load_state_dict(saved["optimizer"])
-        scheduler.load_state_dict(saved["scheduler"])
+            optimizer.load_state_dict(saved["optimizer"])
+            scheduler.load_state_dict(saved["scheduler"])
         step = saved["step"]
         # There may have been more processes, or fewer.
         for own in saved["processes"][group.rank :: group.size]:
@@ -78,6 +80,7 @@ def fit(
             "net": net.state_dict(),
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
+            "kinds": kinds,
             "step": step,
             "processes": group.gather({"loss_sum": loss_sum.cpu(), "rng": rng_state(device)}),
         }

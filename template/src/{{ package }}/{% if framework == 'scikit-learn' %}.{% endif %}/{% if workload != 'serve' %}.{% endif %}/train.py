@@ -33,7 +33,10 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
     if path := run.newest_checkpoint():
         with reading(path):
             saved = skops.io.load(path)
-            net.classifier, step = saved["classifier"], saved["step"]
+            parameters = net.classifier.get_params()  # of model.py as it is now
+            net.classifier, step = saved["classifier"].set_params(**parameters), saved["step"]
+            if step:
+                model.probabilities(net, examples.train.features[:1])
 
     def save() -> None:
         with run.save(step) as file:

@@ -70,6 +70,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     )
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=settings.clip_norm)
     optimizer.build(net.trainable_variables)
+    kind = type(optimizer).__name__
     loss_function = keras.losses.SparseCategoricalCrossentropy()
     loss_sum = tf.Variable(0.0)  # stays on the device: to read it would mean to wait
     step = 0
@@ -81,18 +82,19 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
     ) -> None:
         with tf.GradientTape() as tape:
             loss = loss_function(labels, net(features, training=True))
-            weighted = loss * weight
+            weighted = (loss + sum(net.losses)) * weight  # those of regularizers
         gradients = group.sum(tape.gradient(weighted, net.trainable_variables))
         optimizer.apply(gradients, net.trainable_variables)
         loss_sum.assign_add(loss * examples)
 
     variables = [*net.variables, *optimizer.variables, loss_sum]  # dropout's random state included
     if saved := group.load(run.newest_checkpoint):
-        saved_step, *arrays = saved
-        if [array.shape for array in arrays] != [variable.shape for variable in variables]:
-            sys.exit("The checkpoint does not fit model.py's network: leave out --ignore-code.")
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
+        with run.restoring():
+            saved_step, saved_kind, *arrays = saved
+            if saved_kind != kind:
+                raise TypeError(f"it has the state of {saved_kind} and not of {kind}")
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
         step = saved_step.item()
     group.align(net.weights)
     if not group.is_main:
@@ -103,7 +105,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run, group: Group) -> int:
         if group.is_main:
             arrays = [variable.numpy() for variable in variables[:-1]]
             with run.save(step) as file:
-                np.savez(file, step, *arrays, total.numpy())
+                np.savez(file, step, kind, *arrays, total.numpy())
 
     # disable=None: the bar shows on a terminal only. It goes to stderr, the metrics to stdout.
     hidden = None if group.is_main else True
@@ -159,6 +161,7 @@ def evaluate(
     net: keras.Model, part: Examples, settings: TrainSettings, group: Group
 ) -> tuple[float, float]:
     """Return the mean loss and the accuracy on these examples, of which each process takes some."""
+    group.align(net.non_trainable_weights)  # such as the means of a BatchNormalization
     own = group.part(part)
     loss = right = 0.0
     for start in range(0, len(own.labels), settings.batch_size):

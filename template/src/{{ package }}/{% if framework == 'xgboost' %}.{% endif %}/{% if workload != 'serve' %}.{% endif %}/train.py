@@ -49,7 +49,9 @@ def fit(settings: TrainSettings, examples: Data, run: Run, device: str) -> int:
     if path := run.newest_checkpoint():
         with reading(path), zipfile.ZipFile(path) as archive:
             booster.load_model(bytearray(archive.read(BOOSTER)))
-        booster.set_param(parameters)
+            booster.set_param(parameters)
+            if (features := booster.num_features()) != training.num_col():
+                raise ValueError(f"it has {features} features and not {training.num_col()}")
         step = booster.num_boosted_rounds()
 
     def save() -> None:

@@ -77,7 +77,7 @@ class Group(Processes):
 
     def batches(self, order: Sequence[int] | np.ndarray, size: int) -> list[Batch]:
         """Return each batch of `size` of these examples, in their order."""
-        filled = -(-size // self.devices) * self.devices  # rounded up
+        filled = -(-min(size, len(order)) // self.devices) * self.devices  # rounded up
         batches = []
         for start in range(0, len(order), size):
             whole = np.asarray(order[start : start + size])

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
 
 from . import runs
+from .checkpoint import reading
 from .identity import differences, identity
 from .run import Run
 from .run_settings import RunSettings
@@ -28,6 +30,10 @@ class Follower:
 
     def newest_checkpoint(self) -> None:
         """None: the main process reads it, and `Group.load` brings it here."""
+
+    def restoring(self) -> AbstractContextManager[None]:
+        """End with a sentence if what the main process has read does not fit meanwhile."""
+        return reading("The checkpoint of process 0")
 
     def best_checkpoint(self) -> None:
         """None, for the same reason."""
