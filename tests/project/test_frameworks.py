@@ -88,23 +88,22 @@ def require_refusal(name, *edit):
     assert said[-1].startswith(f"{path} is no checkpoint of this code ("), said[-1]
     assert said[-1].endswith("): begin a new run with --fresh."), said[-1]
 """
-PROMISES = {
-    ("pytorch", "train"): f"""{EDITED}
+# Of those that learn by gradients.
+LIMITS = """
 require_limits(
     learning_rate=(0, 1e38, float("inf")), clip_norm=(0, 1e38, float("inf")),
     batch_size=(0, 10**23), epochs=(0, 10**23), warmup=(-1, 1, 2), seed=(-1, 2**70),
 )
-adam = "AdamW(net.parameters(), lr=settings.learning_rate)"
+"""
+PROMISES = {
+    ("pytorch", "train"): f"""{EDITED}
+{LIMITS}adam = "AdamW(net.parameters(), lr=settings.learning_rate)"
 sgd = "SGD(net.parameters(), lr=settings.learning_rate, momentum=0.9)"
 require_refusal("train.py", adam, sgd)
 require_refusal("model.py", "nn.Dropout(0.25)", "nn.LayerNorm(32 * 4 * 4)")
 """,
     ("jax", "train"): f"""{EDITED}
-require_limits(
-    learning_rate=(0, 1e38, float("inf")), clip_norm=(0, 1e38, float("inf")),
-    batch_size=(0, 10**23), epochs=(0, 10**23), warmup=(-1, 1, 2), seed=(-1, 2**70),
-)
-adam = "optax.adamw(schedule, weight_decay=0.01)"
+{LIMITS}adam = "optax.adamw(schedule, weight_decay=0.01)"
 require_refusal("train.py", adam, "optax.sgd(schedule, momentum=0.9)")
 require_refusal("model.py", '"hidden/', '"first/')
 # The learning rate may rise until the last step.
@@ -120,11 +119,7 @@ flags = "--xla_gpu_deterministic_ops=true --xla_dump_to=elsewhere"
 assert os.environ["XLA_FLAGS"] == flags
 """,
     ("tensorflow", "train"): f"""{EDITED}
-require_limits(
-    learning_rate=(0, 1e38, float("inf")), clip_norm=(0, 1e38, float("inf")),
-    batch_size=(0, 10**23), epochs=(0, 10**23), warmup=(-1, 1, 2), seed=(-1, 2**70),
-)
-adam = "keras.optimizers.Adam("
+{LIMITS}adam = "keras.optimizers.Adam("
 require_refusal("train.py", adam, "keras.optimizers.AdamW(")
 require_refusal("train.py", adam, "keras.optimizers.SGD(momentum=0.9, learning_rate=")
 require_refusal("model.py", "layers.Dropout(0.25)", "layers.Dense(128)")
