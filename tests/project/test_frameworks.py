@@ -101,6 +101,15 @@ PROMISES = {
 sgd = "SGD(net.parameters(), lr=settings.learning_rate, momentum=0.9)"
 require_refusal("train.py", adam, sgd)
 require_refusal("model.py", "nn.Dropout(0.25)", "nn.LayerNorm(32 * 4 * 4)")
+# What is edited in the optimizer counts from there on, and so does nothing else.
+def losses(*edit):
+    *epochs, _ = map(json.loads, go_on("train.py", *edit).stdout.splitlines())
+    return [epoch["loss"] for epoch in epochs]
+
+lr = "lr=settings.learning_rate"
+assert losses(lr, lr + ", weight_decay=300")[-1] > 2
+assert losses(lr, lr + " * 0")[-1] > 2
+assert losses(lr, lr + " * 1") == losses(lr, lr)
 """,
     ("jax", "train"): f"""{EDITED}
 {LIMITS}adam = "optax.adamw(schedule, weight_decay=0.01)"

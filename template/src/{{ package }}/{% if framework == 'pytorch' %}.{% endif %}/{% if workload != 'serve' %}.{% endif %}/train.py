@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import sys
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,7 @@ def fit(
         net.compile()
     forward = group.parallel(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate)
+    written = optimizer.state_dict()["param_groups"]  # the hyperparameters, as the code has them
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup)
     )
@@ -69,6 +71,7 @@ def fit(
             net.load_state_dict(saved["net"])
             optimizer.load_state_dict(saved["optimizer"])
             scheduler.load_state_dict(saved["scheduler"])
+            take_edits(optimizer, scheduler, saved["written"], written)
         step = saved["step"]
         # There may have been more processes, or fewer.
         for own in saved["processes"][group.rank :: group.size]:
@@ -81,6 +84,7 @@ def fit(
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict(),
             "kinds": kinds,
+            "written": written,
             "step": step,
             "processes": group.gather({"loss_sum": loss_sum.cpu(), "rng": rng_state(device)}),
         }
@@ -147,6 +151,22 @@ def fit(
         model.save(net, run.model_path)
         run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
     return 0
+
+
+def take_edits(
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    before: list[dict[str, Any]],
+    now: list[dict[str, Any]],
+) -> None:
+    """Let hyperparameters that were edited in the code count, which a saved state would undo."""
+    for group, old, new in zip(optimizer.param_groups, before, now, strict=True):
+        edits = {name: value for name, value in new.items() if value != old.get(name)}
+        if "lr" in edits:  # the schedule has brought it elsewhere since, and goes on from there
+            group["initial_lr"] = edits["lr"]
+            edits["lr"] = group["lr"] * new["lr"] / old["lr"]
+            scheduler.base_lrs = [one["lr"] for one in now]
+        group.update(edits)
 
 
 def as_dataset(part: Examples) -> TensorDataset:
