@@ -197,11 +197,42 @@ def test_with_ignored_code_other_parameters_count_and_another_model_is_refused(
     assert metrics(strong.stdout)[0]["loss"] > whole[1]["loss"] * 2
 
 
+def test_a_type_that_no_file_may_bring_is_refused_before_the_training_and_can_be_allowed(
+    project: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    edit(
+        "model.py",
+        "TRUSTED: list[str] = []",
+        "TRUSTED: list[str] = []\n\n\nclass Own(SGDClassifier):\n    pass\n\n",
+    )
+    edit("model.py", "classifier = SGDClassifier(", "classifier = Own(")
+    refused = main(project, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    said = "A file with demo.model.Own could not be read again: add that to TRUSTED in model.py."
+    assert refused.stderr.splitlines()[-1] == said
+    edit("model.py", "= []", '= ["demo.model.Own"]')
+    whole = metrics(main(project).stdout)
+    take_the_end_from(folders(project)[-1])
+    assert metrics(main(project, "--resume").stdout)[0] == whole[1]
+    script = (
+        "from demo import model; from pathlib import Path; model.load(Path('outputs/model.skops'))"
+    )
+    projects.run(project / ".venv/bin/python", "-c", script, cwd=project, env={"PYTHONPATH": "src"})
+
+
 def test_a_complete_run_is_not_reported_as_a_new_one(project: Path) -> None:
     main(project)
     again = main(project, "--resume")
     assert (again.returncode, again.stdout) == (0, "")
     assert re.search(r"outputs/runs/\S+ is complete: nothing was trained\.", again.stderr)
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".csv", "folder/" * 1000], ids=["name", "path"])
+def test_a_name_that_is_too_long_for_a_file_is_a_sentence(project: Path, name: str) -> None:
+    for flag in ("--data", "--runs-dir", "--model-path"):
+        refused = main(project, flag, name, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "File name too long" in refused.stderr.splitlines()[-1], flag
 
 
 def test_own_tables_and_own_images_are_learnt_from_without_an_edit(project: Path) -> None:

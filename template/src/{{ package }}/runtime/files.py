@@ -21,7 +21,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     A process that is killed meanwhile leaves what was at `path` before. A disk that is full, or
     does not work, ends the program with a sentence.
     """
-    unfinished = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
+    unfinished = _unfinished(path)
     raw = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +40,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
 
 
 class _File(io.FileIO):
@@ -84,3 +88,14 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         sys.exit(f"{folder} is not writable ({error.strerror}): mount a writable folder there.")
+
+
+def require_replaceable(path: Path) -> None:
+    """End the program with a sentence, before any work is done, if no model can be put at `path`."""
+    require_writable(path.parent)
+    try:
+        _unfinished(path).exists()  # its name may be too long
+        if path.exists() and not path.is_file():
+            sys.exit(f"{path} is no file that the model could replace: name another.")
+    except OSError as error:
+        sys.exit(unwritable(path, error))

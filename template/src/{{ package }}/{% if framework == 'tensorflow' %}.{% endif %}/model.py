@@ -27,8 +27,11 @@ class Model(NamedTuple):
 def create(info: Info) -> Model:
     """Return an untrained model."""
     inputs = outputs = keras.Input(info.shape)
+    # Not a Normalization, which takes every deviation below 1e-7 for 1e-7.
+    factors = [1 / scale for scale in info.scale]
+    offsets = [-mean / scale for mean, scale in zip(info.mean, info.scale, strict=True)]
     for layer in (
-        layers.Normalization(mean=info.mean, variance=np.square(info.scale), dtype="float32"),
+        layers.Rescaling(factors, offsets, dtype="float32"),
         *(convolutional() if len(info.shape) == 3 else dense()),
         layers.Dropout(0.25),
         layers.Dense(len(info.classes), activation="softmax", dtype="float32"),
@@ -43,7 +46,7 @@ def convolutional() -> list[layers.Layer]:
     return [
         layers.Conv2D(16, 3, padding="same", activation="relu"),
         layers.Conv2D(32, 3, padding="same", activation="relu"),
-        layers.MaxPooling2D(2),
+        layers.MaxPooling2D(2, padding="same"),  # of images that are one pixel high, too
         layers.Flatten(),
     ]
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .files import atomic_write, require_writable, unwritable
+from .files import atomic_write, require_replaceable, require_writable, unwritable
 from .identity import differences, identity, versions
 from .run import Run, now
 from .run_settings import RunSettings
@@ -34,9 +34,7 @@ def start(settings: RunSettings, data: Mapping[str, Any], device: str) -> Run:
         device: what computes, for the record.
     """
     require_writable(settings.runs_dir)
-    require_writable(settings.model_path.parent)
-    if settings.model_path.exists() and not settings.model_path.is_file():
-        sys.exit(f"{settings.model_path} is no file that the model could replace: name another.")
+    require_replaceable(settings.model_path)
     about = {**identity(settings, data), "versions": versions(), "device": device}
     run = None if settings.fresh else _earlier(settings, about)
     if run is None:

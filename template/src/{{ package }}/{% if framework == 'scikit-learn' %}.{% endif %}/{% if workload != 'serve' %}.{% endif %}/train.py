@@ -25,6 +25,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
     """Train from the newest checkpoint on, and write the best model. Returns the exit code."""
     info = examples.info(settings)
     net = model.create(info, settings.learning_rate, settings.seed)
+    model.require_readable(net.classifier)
     features, labels = model.inputs(info, examples.train.features), examples.train.labels
     steps_per_epoch = -(-len(labels) // settings.batch_size)  # rounded up
     steps = settings.epochs * steps_per_epoch
@@ -32,7 +33,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
 
     if path := run.newest_checkpoint():
         with reading(path):
-            saved = skops.io.load(path)
+            saved = skops.io.load(path, trusted=model.TRUSTED)
             parameters = net.classifier.get_params()  # of model.py as it is now
             net.classifier, step = saved["classifier"].set_params(**parameters), saved["step"]
             if step:
@@ -76,7 +77,7 @@ def fit(settings: TrainSettings, examples: Data, run: Run) -> int:
 
     if path := run.best_checkpoint():
         with reading(path):
-            net.classifier = skops.io.load(path)
+            net.classifier = skops.io.load(path, trusted=model.TRUSTED)
     test_loss, test_accuracy = evaluate(net, examples.test)
     model.save(net, run.model_path)
     run.finish(test_loss=test_loss, test_accuracy=test_accuracy)
