@@ -73,8 +73,8 @@ def ways() -> list[Way]:
     ]
 
 
-SCENARIOS = ("line", "version", "dependency", "base", "second", "shared")
-"""What can be left out, after the first publish."""
+SCENARIOS = ("build", "line", "version", "dependency", "base", "second", "shared")
+"""What can be left out, beside the first publish."""
 
 
 @contextlib.contextmanager
@@ -236,6 +236,16 @@ class Bench:
 
     # -- samples ----------------------------------------------------------------------------------
 
+    def build(self, way: Way, context: Path) -> dict:
+        """Build for the machine itself, and push nothing; answers seconds."""
+        wanted = (context / "Dockerfile").read_text()
+        given = {key: text for key, text in self.arguments.items() if f"ARG {key}" in wanted}
+        os.sync()
+        begin = time.perf_counter()
+        self.builder.build(context, f"local-{way.name}", build_args=given, timeout=3000)
+        seconds = time.perf_counter() - begin
+        return {"seconds": round(seconds, 2), "load": round(os.getloadavg()[0], 1)}
+
     def publish(
         self, way: Way, context: Path, store: Registry, image: str, shared: str = "", **more: str
     ) -> dict:
@@ -262,6 +272,7 @@ class Bench:
         meters = [store.meter, *([self.shelf.meter] if self.shelf else [])]
         for meter in meters:
             meter.reset()
+        os.sync()  # what is still to be written of the step before is none of this one's seconds
         begin = time.perf_counter()
         build = self.builder.build(context, None, build_args=given, extra=words, timeout=3000)
         seconds = time.perf_counter() - begin
@@ -280,6 +291,7 @@ class Bench:
     def pull(self, store: Registry, image: str) -> dict:
         """Pull; answers seconds and bytes."""
         store.meter.reset()
+        os.sync()
         begin = time.perf_counter()
         self.node("pull", "--quiet", f"{store.host}/{image}", timeout=3000)
         seconds = time.perf_counter() - begin
@@ -301,6 +313,9 @@ class Bench:
 
         with registry(self.work / "registry") as store:
             main, other = f"{NAME}:main", "second:main"
+            if "build" in wanted:
+                self.fresh_runner()
+                took("build", self.build(way, self.context(way, "base")))
             self.fresh_runner()
             took("first", self.publish(way, self.context(way, "base"), store, main))
             samples["first"]["holds"] = store.holds()
@@ -375,6 +390,10 @@ def main() -> int:
     wanted = given.scenarios.split(",") if given.scenarios else list(SCENARIOS)
     if unknown := set(wanted) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    if given.buildkitd and "build" in wanted:
+        if given.scenarios:
+            parser.error("a local build is one of Docker's builder: leave --buildkitd out")
+        wanted.remove("build")
     workload = WORKLOADS[given.workload]
     output = given.output or HERE / "results" / f"{workload.name}.json"
     begun = load()
