@@ -77,13 +77,11 @@ def _table(paths: list[Path], target: str, gaps: bool) -> Read:
         _refuse(path, f"has no example, or no column beside {target}")
     if any(str(name).startswith("Unnamed: ") for name in table):  # pandas calls them so
         _refuse(path, "has a column without a name, such as a row's number: name it or remove it")
-    for name in table:
-        if table[name].isna().all():
-            table[name] = np.nan
-        elif table[name].dtype == object:  # as true and false with gaps are
-            table[name] = table[name].convert_dtypes()
-    texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
-    if texts:
+    others = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    for name in others:  # nothing but gaps, or true and false with gaps, may be numbers
+        filled = table[name].notna().any()
+        table[name] = table[name].convert_dtypes() if filled else np.nan
+    if texts := [name for name in others if not pd.api.types.is_numeric_dtype(table[name])]:
         example = table[texts[0]].dropna().iloc[0]
         _refuse(path, f"has columns that are no numbers, such as {texts[0]} ({example})")
     with np.errstate(over="ignore"):
