@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 
-def to_array(data: memoryview, kind: type) -> np.ndarray:
+def to_array(data: memoryview, kind: type, gaps: bool = False) -> np.ndarray:
     """Return the elements in one row: numbers, or texts where `kind` is object.
+
+    NaN is an element if there may be gaps.
 
     Raises:
         ValueError: says what there is among the data that is no such element.
@@ -23,7 +25,7 @@ def to_array(data: memoryview, kind: type) -> np.ndarray:
         raise ValueError("a byte that is neither 0 nor 1")
     # Copied, since what lies in the body is not aligned, and a model may write to its rows.
     array = np.frombuffer(data, little).astype(kind)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and (np.isinf(array) if gaps else ~np.isfinite(array)).any():
         raise ValueError("a value that is no finite number")
     return array
 

@@ -39,12 +39,16 @@ class Data:
     def info(self, settings: RunSettings) -> Info:
         """Return what the model has to know. Mean and scale are those of the training part alone.
 
-        A feature that never changes has the scale 1.
+        A feature that never changes has the scale 1. Missing values do not count; a feature that
+        has no value has the mean 0.
         """
         features = self.train.features
         axes = tuple(range(features.ndim - 1))  # all but the columns, or the channels
-        mean = features.mean(axis=axes, dtype=np.float64)
-        scale = features.std(axis=axes, dtype=np.float64)
+        gaps = np.isnan(features)
+        # NumPy warns of a mean of nothing, so a feature without a value is counted, as NaN.
+        counted = ~gaps | gaps.all(axis=axes) if gaps.any() else True
+        mean = np.nan_to_num(features.mean(axis=axes, dtype=np.float64, where=counted))
+        scale = features.std(axis=axes, dtype=np.float64, where=counted)
         return Info(
             shape=features.shape[1:],
             classes=self.classes,

@@ -26,7 +26,7 @@ class Read(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
-def read(path: Path, target: str, image_size: int | None = None) -> Read:
+def read(path: Path, target: str, image_size: int | None = None, gaps: bool = False) -> Read:
     """Read examples. What cannot be read ends the program with a sentence.
 
     Args:
@@ -35,19 +35,20 @@ def read(path: Path, target: str, image_size: int | None = None) -> Read:
             of images for each class.
         target: the column, or the array, that has the class of each example.
         image_size: the height and width to bring images to; they have one size if it is None.
+        gaps: may values of features be missing? They are NaN.
     """
     try:
-        return _read(path, target, image_size)
+        return _read(path, target, image_size, gaps)
     except OSError as error:
         _refuse(path, f"cannot be read: {error.strerror or error}")
 
 
-def _read(path: Path, target: str, image_size: int | None) -> Read:
+def _read(path: Path, target: str, image_size: int | None, gaps: bool) -> Read:
     if path.is_file():
         if path.suffix.lower() in TABLES:
-            return _table([path], target)
+            return _table([path], target, gaps)
         if path.suffix.lower() == ".npz":
-            return _arrays(path, lambda: dict(np.load(path, allow_pickle=False)), target)
+            return _arrays(path, lambda: dict(np.load(path, allow_pickle=False)), target, gaps)
         _refuse(path, f"is none of {', '.join(sorted({*TABLES, '.npz'}))}")
     if not path.is_dir():
         _refuse(path, "is neither a file nor a folder" if path.exists() else "does not exist")
@@ -56,16 +57,16 @@ def _read(path: Path, target: str, image_size: int | None) -> Read:
     if tables := [entry for entry in inside if entry.suffix.lower() in TABLES]:
         if len(set(map(_part, tables))) > 1:
             _refuse_parts(path, tables)
-        return _table(tables, target)
+        return _table(tables, target, gaps)
     if arrays := [entry for entry in inside if entry.suffix == ".npy"]:
         load = lambda: {a.stem: np.load(a, allow_pickle=False) for a in arrays}  # noqa: E731
-        return _arrays(path, load, target)
+        return _arrays(path, load, target, gaps)
     if folders := [entry for entry in inside if entry.is_dir()]:
         return _images(path, folders, image_size)
     _refuse(path, "has neither tables nor arrays nor a folder of images for each class")
 
 
-def _table(paths: list[Path], target: str) -> Read:
+def _table(paths: list[Path], target: str, gaps: bool) -> Read:
     table = pd.concat([_frame(path, target) for path in paths], ignore_index=True)
     path = paths[0] if len(paths) == 1 else paths[0].parent
     if target not in table:
@@ -76,15 +77,19 @@ def _table(paths: list[Path], target: str) -> Read:
         _refuse(path, f"has no example, or no column beside {target}")
     if any(str(name).startswith("Unnamed: ") for name in table):  # pandas calls them so
         _refuse(path, "has a column without a name, such as a row's number: name it or remove it")
-    texts = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
-    if texts:
-        example = table[texts[0]].iloc[0]
+    others = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    for name in others:  # nothing but gaps, or true and false with gaps, may be numbers
+        filled = table[name].notna().any()
+        table[name] = table[name].convert_dtypes() if filled else np.nan
+    if texts := [name for name in others if not pd.api.types.is_numeric_dtype(table[name])]:
+        example = table[texts[0]].dropna().iloc[0]
         _refuse(path, f"has columns that are no numbers, such as {texts[0]} ({example})")
     with np.errstate(over="ignore"):
         features = table.to_numpy(np.float32, na_value=np.nan)
-    gaps = [str(name) for name in table.columns[~np.isfinite(features).all(axis=0)]]
-    if gaps:
-        _refuse(path, f"has missing or infinite values, in {', '.join(gaps)}")
+    wrong = np.isinf(features) if gaps else ~np.isfinite(features)
+    if wrong.any():
+        values = "infinite values, or too large ones," if gaps else "missing or infinite values,"
+        _refuse(path, f"has {values} in {', '.join(map(str, table.columns[wrong.any(axis=0)]))}")
     _require_classes(path, target, labels)
     return Read(
         features,
@@ -127,7 +132,7 @@ def _frame(path: Path, target: str) -> pd.DataFrame:
         _refuse(path, f"cannot be read: {str(error).splitlines()[0]}")
 
 
-def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str) -> Read:
+def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str, gaps: bool) -> Read:
     try:
         arrays = load()
     except Exception as error:  # NumPy raises many kinds, depending on what is damaged
@@ -142,7 +147,8 @@ def _arrays(path: Path, load: Callable[[], dict[str, np.ndarray]], target: str) 
         _refuse(path, f"has no examples, or no features: their shape is {features.shape}")
     if features.ndim == 3:  # grey images: one channel
         features = features[..., np.newaxis]
-    if features.dtype.kind not in "biuf" or not abs(features).max() <= FLOAT32_MAX:  # NaN is not
+    unfit = features.dtype.kind not in "biuf" or (abs(features) > FLOAT32_MAX).any()
+    if unfit or (not gaps and np.isnan(features).any()):
         _refuse(path, "has features that are no numbers, or too large ones for float32")
     return Read(features, _classes(path, target, labels))
 
