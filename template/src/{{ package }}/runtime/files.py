@@ -91,7 +91,7 @@ def require_writable(folder: Path) -> None:
 
 
 def require_replaceable(path: Path) -> None:
-    """End the program with a sentence, before any work is done, if no model can be put at `path`."""
+    """End the program with a sentence, before any work, if no model can be put at `path`."""
     require_writable(path.parent)
     try:
         _unfinished(path).exists()  # its name may be too long

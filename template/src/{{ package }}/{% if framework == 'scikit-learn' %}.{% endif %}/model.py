@@ -12,7 +12,7 @@ from .runtime.files import atomic_write
 from .runtime.info import Info
 
 TRUSTED: list[str] = []
-"""What a model's file may bring beside scikit-learn's types, such as demo.model.Scaler."""
+"""Types of others that a model's file may bring, such as lightgbm.sklearn.LGBMClassifier."""
 
 
 @dataclass
