@@ -158,14 +158,8 @@ keras.config.set_dtype_policy("mixed_bfloat16")
 net, info = model.create(Info((1,), ("a", "b"), mean=(2000,), scale=(1,)))
 near, far = net(np.float32([[2000], [2001]])).numpy()[:, 0]
 assert near == 0.5 and far != 0.5
-# What differs by little only is learnt from, and an image may be as flat as a line.
+# An image may be as flat as a line.
 keras.config.set_dtype_policy("float32")
-keras.utils.set_random_seed(0)
-info = Info((1,), ("a", "b"), mean=(1e-9,), scale=(1e-9,))
-small = model.create(info).net(np.float32([[2e-9]])).numpy()
-keras.utils.set_random_seed(0)
-info = Info((1,), ("a", "b"), mean=(1,), scale=(1,))
-assert np.allclose(small, model.create(info).net(np.float32([[2]])).numpy(), atol=1e-5)
 flat = model.create(Info((1, 9, 3), ("a", "b"), mean=(0,) * 3, scale=(1,) * 3))
 assert flat.net(np.zeros((2, 1, 9, 3))).shape == (2, 2)
 """,

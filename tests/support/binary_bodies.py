@@ -28,7 +28,7 @@ REFUSALS = {400, 413, 415, 422}
 
 def hostile(random: Random) -> tuple[bytes, dict[bytes, bytes]]:
     """Return a body and its headers: those of a good request after up to three changes."""
-    names = [name for name, _, _ in Echo.inputs]
+    names = [tensor.name for tensor in Echo.inputs]
     whole, length = body(
         in_json=tuple(name for name in names if random.random() < 0.3),
         parameters={"binary_data_output": random.random() < 0.5},

@@ -27,11 +27,8 @@ class Model(NamedTuple):
 def create(info: Info) -> Model:
     """Return an untrained model."""
     inputs = outputs = keras.Input(info.shape)
-    # Not a Normalization, which takes every deviation below 1e-7 for 1e-7.
-    factors = [1 / scale for scale in info.scale]
-    offsets = [-mean / scale for mean, scale in zip(info.mean, info.scale, strict=True)]
     for layer in (
-        layers.Rescaling(factors, offsets, dtype="float32"),
+        layers.Normalization(mean=info.mean, variance=np.square(info.scale), dtype="float32"),
         *(convolutional() if len(info.shape) == 3 else dense()),
         layers.Dropout(0.25),
         layers.Dense(len(info.classes), activation="softmax", dtype="float32"),
