@@ -94,7 +94,8 @@ def require_replaceable(path: Path) -> None:
     """End the program with a sentence, before any work, if no model can be put at `path`."""
     require_writable(path.parent)
     try:
-        _unfinished(path).exists()  # its name may be too long
+        with suppress(FileNotFoundError):
+            _unfinished(path).stat()  # says that a name is too long, as exists() does not
         if path.exists() and not path.is_file():
             sys.exit(f"{path} is no file that the model could replace: name another.")
     except OSError as error:
