@@ -225,8 +225,7 @@ class Bench:
             shutil.copytree(self.subject.state(form, "warm"), context)
             shutil.copy(HERE.parent / "warm" / f"{cache}.Dockerfile", context / "Dockerfile")
             (context / ".dockerignore").unlink(missing_ok=True)
-            wanted = (context / "Dockerfile").read_text()
-            given = {key: text for key, text in self.arguments.items() if f"ARG {key}" in wanted}
+            given = self.declared(context)
             tag, extra = (
                 (None, ["--output=type=cacheonly", "--allow=network.host"])
                 if self.own
@@ -236,10 +235,15 @@ class Bench:
 
     # -- samples ----------------------------------------------------------------------------------
 
+    def declared(self, context: Path, **more: str) -> dict[str, str]:
+        """The build arguments that a Dockerfile declares; `more` go before those of the run."""
+        wanted = (context / "Dockerfile").read_text()
+        given = {**self.arguments, **more}
+        return {key: text for key, text in given.items() if f"ARG {key}" in wanted}
+
     def build(self, way: Way, context: Path) -> dict:
         """Build for the machine itself, and push nothing; answers seconds."""
-        wanted = (context / "Dockerfile").read_text()
-        given = {key: text for key, text in self.arguments.items() if f"ARG {key}" in wanted}
+        given = self.declared(context)
         os.sync()
         begin = time.perf_counter()
         self.builder.build(context, f"local-{way.name}", build_args=given, timeout=3000)
@@ -254,9 +258,7 @@ class Bench:
         `shared` is the image that SHARED_CACHE_ZSTD names, more are build arguments.
         """
         name = f"{store.host}/{image}"
-        wanted = (context / "Dockerfile").read_text()
-        given = {**self.arguments, **more}
-        given = {key: text for key, text in given.items() if f"ARG {key}" in wanted}
+        given = self.declared(context, **more)
         words = [f"--output=type=image,name={name},push=true{way.output}"]
         if way.cached:
             repository = f"{store.host}/{image.partition(':')[0]}"
