@@ -125,6 +125,51 @@ def test_no_thread_of_the_group_is_left_when_python_ends(project: Path, tmp_path
     assert len(threads) == 2 and "gloo" not in " ".join(threads), threads
 
 
+def test_no_layer_is_one_that_pytorch_refuses_to_train_deterministically_on_a_gpu(
+    made: Path,
+) -> None:
+    """PyTorch's own list of them, against the operations that the network has a way back for."""
+    script = """
+import json, re, numpy as np, torch
+from demo.model import Network
+from demo.runtime.info import Info
+
+listed = torch.use_deterministic_algorithms.__doc__.split("operations will throw")[1]
+refused = {name.lower() for name in re.findall(r":class:`torch[.]nn[.](\\w+)`", listed)}
+used = set()
+for shape in [(8, 8, 1), (9, 30, 3), (20,)]:
+    network = Network(Info(shape, ("a", "b"), mean=(0.0,), scale=(1.0,)))
+    nodes = [network(torch.rand(2, *shape)).grad_fn]
+    for node in nodes:
+        used.add(type(node).__name__.partition("Backward")[0].lower())
+        nodes += [following for following, _ in node.next_functions if following is not None]
+print(json.dumps([sorted(refused), sorted(used)]))
+"""
+    done = projects.run(made / ".venv/bin/python", "-c", script, cwd=made, env={"PYTHONPATH": "src"})
+    refused, used = map(set, json.loads(done.stdout))
+    assert "adaptivemaxpool2d" in refused and "convolution" in used
+    assert not refused & used
+
+
+def test_images_are_pooled_as_pytorchs_own_layer_pools_them(made: Path) -> None:
+    """A model that was trained with that layer predicts the same."""
+    script = """
+import torch
+from demo.model import MaxPool
+
+for size in [(1, 1), (2, 3), (5, 7), (8, 8), (9, 30), (33, 17)]:
+    images = torch.rand(2, 3, *size, dtype=torch.float64)
+    ways = []
+    for layer in (MaxPool(4), torch.nn.AdaptiveMaxPool2d(4)):
+        own = images.clone().requires_grad_()
+        pooled = layer(own)
+        (pooled * torch.arange(16.0).reshape(4, 4)).sum().backward()
+        ways.append((pooled, own.grad))
+    torch.testing.assert_close(*ways, rtol=0, atol=1e-12)
+"""
+    projects.run(made / ".venv/bin/python", "-c", script, cwd=made, env={"PYTHONPATH": "src"})
+
+
 def test_a_rank_that_is_killed_ends_the_others_and_torchrun_goes_on_to_the_same_end(
     project: Path, expected: list[dict]
 ) -> None:

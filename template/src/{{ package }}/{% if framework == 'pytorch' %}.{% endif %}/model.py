@@ -31,17 +31,19 @@ class Network(nn.Module):
 
 def convolutional(info: Info) -> nn.Module:
     """Return layers for images whose channels come last."""
-    return nn.Sequential(
+    layers = nn.Sequential(
         ChannelsFirst(),
         nn.Conv2d(info.shape[-1], 16, kernel_size=3, padding=1),
         nn.ReLU(),
         nn.Conv2d(16, 32, kernel_size=3, padding=1),
         nn.ReLU(),
-        nn.AdaptiveMaxPool2d(4),
+        MaxPool(4),
         nn.Flatten(),
         nn.Dropout(0.25),
         nn.Linear(32 * 4 * 4, len(info.classes)),
     )
+    # As the images lie in memory, for they come with their channels last.
+    return layers.to(memory_format=torch.channels_last)
 
 
 class ChannelsFirst(nn.Module):
@@ -49,6 +51,32 @@ class ChannelsFirst(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return images.movedim(-1, 1)
+
+
+class MaxPool(nn.Module):
+    """Divides images into `parts` by `parts` ones, and returns the largest value of each.
+
+    As nn.AdaptiveMaxPool2d does, which PyTorch refuses to train with --deterministic on a GPU:
+    https://docs.pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html
+    """
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, images: Tensor) -> Tensor:
+        for axis in (-2, -1):
+            if images.shape[axis] % self.parts:
+                lines = overlapping(images.shape[axis], self.parts)
+                images = images.index_select(axis, torch.tensor(lines, device=images.device))
+        return nn.functional.max_pool2d(images, [size // self.parts for size in images.shape[-2:]])
+
+
+def overlapping(size: int, parts: int) -> list[int]:
+    """Return the lines of each part, where they share some, as many for each: the last repeats."""
+    parts_of = [range(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+    length = max(map(len, parts_of))
+    return [lines[min(i, len(lines) - 1)] for lines in parts_of for i in range(length)]
 
 
 def dense(info: Info) -> nn.Module:

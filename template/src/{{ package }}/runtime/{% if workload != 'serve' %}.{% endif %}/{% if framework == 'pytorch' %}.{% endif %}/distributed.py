@@ -191,6 +191,7 @@ def _store(rank: int, size: int) -> dist.Store:
     if rank == 0:
         store.set("start", own)
         for other in range(1, size):
+            _await(store, f"{own}/{other}", f"process {other} of {size}")
             store.set(store.get(f"{own}/{other}").decode(), "")
         return dist.PrefixStore(own, store)
     while not store.check([own]):
@@ -198,6 +199,15 @@ def _store(rank: int, size: int) -> dist.Store:
         store.set(f"{start}/{rank}", own)
         time.sleep(0.2)
     return dist.PrefixStore(start, store)
+
+
+def _await(store: dist.Store, key: str, sender: str) -> None:
+    """Wait for a key. While the store itself waited for it, no signal would be heard."""
+    until = time.monotonic() + PATIENCE.total_seconds()
+    while not store.check([key]):
+        if time.monotonic() > until:
+            sys.exit(f"This training waits for {sender} no longer: it has not come for {PATIENCE}.")
+        time.sleep(0.2)
 
 
 def _is_broken_connection(error: RuntimeError) -> bool:
