@@ -145,7 +145,9 @@ for shape in [(8, 8, 1), (9, 30, 3), (20,)]:
         nodes += [following for following, _ in node.next_functions if following is not None]
 print(json.dumps([sorted(refused), sorted(used)]))
 """
-    done = projects.run(made / ".venv/bin/python", "-c", script, cwd=made, env={"PYTHONPATH": "src"})
+    done = projects.run(
+        made / ".venv/bin/python", "-c", script, cwd=made, env={"PYTHONPATH": "src"}
+    )
     refused, used = map(set, json.loads(done.stdout))
     assert "adaptivemaxpool2d" in refused and "convolution" in used
     assert not refused & used

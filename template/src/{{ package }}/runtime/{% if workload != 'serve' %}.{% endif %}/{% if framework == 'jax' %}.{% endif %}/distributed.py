@@ -23,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .checkpoint import reading
 from .processes import Processes
 from .signals import exit_on_signals
+from .waiting import waiting
 
 # How many processes there are. Slurm's is set in the steps of a job only, that is, by srun.
 SIZES = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
@@ -157,9 +158,10 @@ def join(pick_devices: Callable[[], Sequence[jax.Device]]) -> Iterator[Group]:
     try:
         numbers = [os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")]
         size, rank = (None if number is None else int(number) for number in numbers)
-        jax.distributed.initialize(
-            num_processes=size, process_id=rank, initialization_timeout=PATIENCE
-        )
+        with waiting():
+            jax.distributed.initialize(
+                num_processes=size, process_id=rank, initialization_timeout=PATIENCE
+            )
         exit_on_signals()  # again: JAX has a handler of its own for SIGTERM
         yield Group(pick_devices())
         jax.distributed.shutdown()

@@ -28,6 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .checkpoint import reading
 from .examples import Examples
 from .processes import Processes
+from .waiting import waiting
 
 PATIENCE = timedelta(minutes=30)  # for a machine that has to fetch its image first
 T = TypeVar("T")
@@ -162,7 +163,9 @@ def join(device: torch.device) -> Iterator[Group]:
         # One group with two ways: NCCL for what is on a GPU, Gloo for the rest.
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         rank, size = int(os.environ["RANK"]), _size()
-        dist.init_process_group(backend, store=_store(rank, size), rank=rank, world_size=size)
+        with waiting():
+            store = _store(rank, size)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size)
         yield Group(rank, size)
         dist.all_reduce(torch.zeros(()))
         dist.destroy_process_group()
@@ -191,7 +194,6 @@ def _store(rank: int, size: int) -> dist.Store:
     if rank == 0:
         store.set("start", own)
         for other in range(1, size):
-            _await(store, f"{own}/{other}", f"process {other} of {size}")
             store.set(store.get(f"{own}/{other}").decode(), "")
         return dist.PrefixStore(own, store)
     while not store.check([own]):
@@ -199,15 +201,6 @@ def _store(rank: int, size: int) -> dist.Store:
         store.set(f"{start}/{rank}", own)
         time.sleep(0.2)
     return dist.PrefixStore(start, store)
-
-
-def _await(store: dist.Store, key: str, sender: str) -> None:
-    """Wait for a key. While the store itself waited for it, no signal would be heard."""
-    until = time.monotonic() + PATIENCE.total_seconds()
-    while not store.check([key]):
-        if time.monotonic() > until:
-            sys.exit(f"This training waits for {sender} no longer: it has not come for {PATIENCE}.")
-        time.sleep(0.2)
 
 
 def _is_broken_connection(error: RuntimeError) -> bool:
