@@ -1,0 +1,1 @@
+"""What a generated project does on the GPU of this machine."""
