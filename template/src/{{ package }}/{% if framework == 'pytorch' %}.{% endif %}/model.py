@@ -73,10 +73,13 @@ class MaxPool(nn.Module):
 
 
 def overlapping(size: int, parts: int) -> list[int]:
-    """Return the lines of each part, where they share some, as many for each: the last repeats."""
-    parts_of = [range(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
-    length = max(map(len, parts_of))
-    return [lines[min(i, len(lines) - 1)] for lines in parts_of for i in range(length)]
+    """Return the lines of one part after the other, where neighbours share some.
+
+    All are as long as the longest: a shorter one repeats its last line.
+    """
+    ranges = [range(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+    length = max(map(len, ranges))
+    return [lines[min(i, len(lines) - 1)] for lines in ranges for i in range(length)]
 
 
 def dense(info: Info) -> nn.Module:
