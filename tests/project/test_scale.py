@@ -130,7 +130,7 @@ def test_no_layer_is_one_that_pytorch_refuses_to_train_deterministically_on_a_gp
 ) -> None:
     """PyTorch's own list of them, against the operations that the network has a way back for."""
     script = """
-import json, re, numpy as np, torch
+import json, re, torch
 from demo.model import Network
 from demo.runtime.info import Info
 

@@ -56,7 +56,7 @@ class ChannelsFirst(nn.Module):
 class MaxPool(nn.Module):
     """Divides images into `parts` by `parts` ones, and returns the largest value of each.
 
-    As nn.AdaptiveMaxPool2d does, which PyTorch refuses to train with --deterministic on a GPU:
+    As nn.AdaptiveMaxPool2d does, which has no deterministic training on a GPU:
     https://docs.pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html
     """
 
